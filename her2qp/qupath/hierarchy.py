@@ -1,0 +1,42 @@
+"""The content of one image's ``data.qpdata``, however it was read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+from uuid import UUID
+
+from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
+
+
+class Hierarchy(Protocol):
+    """A read view of the objects of one image.
+
+    Annotations and TMA cores are made at once; detections when asked for, and tiles as arrays, because there may be a
+    million of them.
+    """
+
+    @property
+    def image_type(self) -> ImageType:
+        """Image type that the user set, ``UNSET`` if none."""
+
+    @property
+    def annotations(self) -> Sequence[PathObject]:
+        """All annotations, parents before children, in QuPath's order."""
+
+    @property
+    def tma_cores(self) -> Sequence[PathObject]:
+        """All TMA cores, row by row."""
+
+    def tiles(self) -> TileTable:
+        """All rectangular tile detections as arrays."""
+
+    def objects(self) -> Iterator[PathObject]:
+        """Every object but the root, parents before children: annotations, cores, detections, cells and tiles."""
+
+    def count(self) -> Counter[ObjectType]:
+        """Number of objects of each type, without making them."""
+
+    def ids(self) -> set[UUID]:
+        """Ids of all objects."""
