@@ -1,0 +1,77 @@
+"""Where the kernels of a KAT sit: k-means on the tile coordinates, their number set by physical area.
+
+After Zheng et al., "Kernel attention transformer (KAT)", MICCAI 2022, who count tiles per kernel (144 tiles of 112 µm);
+an area in µm² means the same at every magnification and tile size.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+REFERENCE_AREA_UM2 = 144 * 112.0**2
+"""Tissue that one kernel of the published model serves: 144 tiles of 224 px at 0.5 µm/px, about 1.8 mm²."""
+
+GRID_DECIMALS = 3
+"""Tile coordinates are compared in thousandths of a tile, so that rounding errors of another origin do not matter."""
+
+
+class AnchorConfig(BaseModel):
+    """How many anchors a bag gets, and where.
+
+    Parameters
+    ----------
+    area_um2
+        Tissue area that one anchor serves, µm²; also the squared width of the first block's Gaussian.
+    seed, starts, max_iterations
+        Of k-means.
+    duplicates
+        Two centroids can have the same nearest tile. "drop" keeps one anchor there, "keep" both, as the
+        published code does.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    area_um2: float = Field(default=REFERENCE_AREA_UM2, gt=0, allow_inf_nan=False)
+    seed: int = Field(default=9, ge=0, lt=2**32)
+    starts: int = Field(default=1, ge=1, le=100)
+    max_iterations: int = Field(default=10, ge=1, le=1000)
+    duplicates: Literal["drop", "keep"] = "drop"
+
+
+def count_anchors(tiles: int, tile_um: float, config: AnchorConfig) -> int:
+    """Number of anchors for so many tiles: one, and one more for each full `area_um2`."""
+    return min(tiles, int(tiles * tile_um**2 / config.area_um2) + 1)
+
+
+def place_anchors(positions_um: NDArray[np.float64], tile_um: float, config: AnchorConfig) -> NDArray[np.float64]:
+    """Choose the tiles that become anchors.
+
+    The result depends neither on the order of the tiles nor on the origin of their coordinates.
+
+    Parameters
+    ----------
+    positions_um
+        Tile centres, shape (n, 2), float64, µm.
+    tile_um
+        Side of a tile, µm.
+
+    Returns
+    -------
+    Centres of the chosen tiles, shape (k, 2), float64, µm, sorted by x, then y.
+    """
+    grid = np.round((positions_um - positions_um.min(axis=0)) / tile_um, GRID_DECIMALS)
+    places, rows, weights = np.unique(grid, axis=0, return_index=True, return_counts=True)
+    count = min(len(places), count_anchors(len(grid), tile_um, config))
+    means = KMeans(count, n_init=config.starts, max_iter=config.max_iterations, random_state=config.seed)
+    # Threads would add up the centroids in an order of their own, different at every run.
+    with threadpool_limits(1):
+        centroids = means.fit(places, sample_weight=weights).cluster_centers_
+    nearest = [int(np.round(((places - centroid) ** 2).sum(axis=1), 9).argmin()) for centroid in centroids]
+    chosen = np.unique(nearest) if config.duplicates == "drop" else np.sort(nearest)
+    return positions_um[rows[chosen]]

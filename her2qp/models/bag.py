@@ -1,0 +1,180 @@
+"""A slide as a bag of tile features, and several bags as one padded batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from her2qp.errors import ModelError
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Bag:
+    """Features and places of the tiles of one slide, or of one region of it.
+
+    Parameters
+    ----------
+    features
+        One row a tile, shape (n, d), float32.
+    positions_um
+        Tile centres x, y in µm from any origin, shape (n, 2), float64.
+    tile_um
+        Side of a tile in µm. Tiles are taken not to overlap: `n` tiles cover ``n * tile_um**2``.
+    name
+        What to call the bag in errors.
+    anchors_um
+        Where the kernels of a KAT sit, shape (k, 2), float64; None until the model has placed them. They stay
+        where they are when tiles are dropped.
+
+    Raises
+    ------
+    ModelError
+        The bag is empty, its arrays do not fit together, or a value is not finite.
+    """
+
+    features: NDArray[np.float32]
+    positions_um: NDArray[np.float64]
+    tile_um: float
+    name: str = "bag"
+    anchors_um: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        features = np.ascontiguousarray(self.features, dtype=np.float32)
+        if features.ndim != 2 or features.shape[1] == 0:
+            raise ModelError(f"features have shape {features.shape}, not (tiles, dimension)", where=self.name)
+        if len(features) == 0:
+            raise ModelError("the bag holds no tile", where=self.name)
+        broken = int((~np.isfinite(features).all(axis=1)).sum())
+        if broken:
+            raise ModelError(
+                f"the features of {broken} of {len(features)} tiles are not finite",
+                where=self.name,
+                remedy="Extract the features of this slide again.",
+            )
+        if not (np.isfinite(self.tile_um) and self.tile_um > 0):
+            raise ModelError(f"a tile cannot be {self.tile_um} µm wide", where=self.name)
+        object.__setattr__(self, "features", features)
+        object.__setattr__(self, "positions_um", self._points(self.positions_um, "tile positions", len(features)))
+        if self.anchors_um is not None:
+            object.__setattr__(self, "anchors_um", self._points(self.anchors_um, "anchors", None))
+
+    def _points(self, points: ArrayLike, what: str, count: int | None) -> NDArray[np.float64]:
+        array = np.asarray(points, dtype=np.float64)
+        if array.ndim != 2 or array.shape[1] != 2 or len(array) == 0 or (count is not None and len(array) != count):
+            wanted = f"({count if count is not None else 'anchors'}, 2)"
+            raise ModelError(f"the {what} have shape {array.shape}, not {wanted}", where=self.name)
+        if not np.isfinite(array).all():
+            raise ModelError(f"the {what} are not finite", where=self.name)
+        return array
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    @property
+    def dimension(self) -> int:
+        """Length of a feature vector."""
+        return int(self.features.shape[1])
+
+    def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Bag:
+        """The bag of the given tiles, with the anchors of this one."""
+        return replace(self, features=self.features[rows], positions_um=self.positions_um[rows])
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BagBatch:
+    """Several bags, each padded to the longest of them.
+
+    Parameters
+    ----------
+    features
+        Shape (b, n, d), float32; zero where padded.
+    positions_um
+        Tile centres from each bag's own first corner, shape (b, n, 2), float32.
+    tile_mask
+        Shape (b, n), bool; False where padded.
+    anchors_um
+        Anchors from the same corner, shape (b, k, 2), float32. Models without kernels ignore them.
+    anchor_mask
+        Shape (b, k), bool; False where padded.
+    """
+
+    features: Tensor
+    positions_um: Tensor
+    tile_mask: Tensor
+    anchors_um: Tensor
+    anchor_mask: Tensor
+
+    def __len__(self) -> int:
+        return len(self.features)
+
+    def to(self, device: torch.device) -> BagBatch:
+        """The same batch on another device."""
+        return BagBatch(
+            self.features.to(device),
+            self.positions_um.to(device),
+            self.tile_mask.to(device),
+            self.anchors_um.to(device),
+            self.anchor_mask.to(device),
+        )
+
+
+def collate(bags: Sequence[Bag]) -> BagBatch:
+    """Pad bags to the longest of them.
+
+    Parameters
+    ----------
+    bags
+        At least one; all of one dimension. A bag without anchors gets its own centre as the only one.
+
+    Raises
+    ------
+    ModelError
+        There is no bag, or the dimensions differ.
+    """
+    if not bags:
+        raise ModelError("a batch needs at least one bag")
+    dimensions = sorted({bag.dimension for bag in bags})
+    if len(dimensions) > 1:
+        raise ModelError(
+            f"the features of one batch have {' and '.join(map(str, dimensions))} dimensions",
+            remedy="Use features of one extractor.",
+        )
+    # Origins are taken off in float64: slides are 10^5 µm wide, and float32 would round tile distances there.
+    origins = [bag.positions_um.min(axis=0) for bag in bags]
+    anchors = [bag.positions_um.mean(axis=0)[None] if bag.anchors_um is None else bag.anchors_um for bag in bags]
+    features, tile_mask = _pad([bag.features for bag in bags])
+    positions, _ = _pad([bag.positions_um - origin for bag, origin in zip(bags, origins, strict=True)])
+    anchor_positions, anchor_mask = _pad([a - origin for a, origin in zip(anchors, origins, strict=True)])
+    return BagBatch(features, positions, tile_mask, anchor_positions, anchor_mask)
+
+
+def _pad(rows: Sequence[NDArray[np.float32] | NDArray[np.float64]]) -> tuple[Tensor, Tensor]:
+    longest = max(map(len, rows))
+    padded = torch.zeros(len(rows), longest, rows[0].shape[1])
+    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
+    for i, row in enumerate(rows):
+        padded[i, : len(row)] = torch.tensor(row, dtype=torch.float32)
+        mask[i, : len(row)] = True
+    return padded, mask
+
+
+def singletons(features: NDArray[np.float32]) -> BagBatch:
+    """One bag for each tile that holds nothing but this tile.
+
+    Parameters
+    ----------
+    features
+        Shape (n, d), float32.
+
+    Returns
+    -------
+    A batch of `n` bags of one tile, each with one anchor on the tile.
+    """
+    count = len(features)
+    places, present = torch.zeros(count, 1, 2), torch.ones(count, 1, dtype=torch.bool)
+    return BagBatch(torch.tensor(features, dtype=torch.float32)[:, None], places, present, places, present)

@@ -1,0 +1,200 @@
+"""What every slide model has in common: from a batch of bags to logits, attention and class evidence."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from her2qp.errors import ModelError
+from her2qp.models.bag import Bag, BagBatch, collate, singletons
+
+SINGLETONS_AT_ONCE = 1024
+"""Tiles that go through a model together when each is judged by itself."""
+
+
+class ModelConfig(BaseModel):
+    """Hyperparameters that every model has; the bounds keep a damaged file from asking for absurd amounts of memory.
+
+    Parameters
+    ----------
+    dimension
+        Length of a feature vector.
+    classes
+        Number of classes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    dimension: int = Field(ge=1, le=16384)
+    classes: int = Field(ge=2, le=1000)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """What a model says of one bag, and where it says it from.
+
+    Parameters
+    ----------
+    probabilities
+        Of the classes, shape (c,), float32, sum 1.
+    attention
+        How much each tile is read, whatever it speaks for: shape (n,), float32, at least 0, sum 1.
+    evidence
+        Gradient times input on the embedded tiles: to first order what each tile adds to the logit of each class;
+        shape (n, c), float32, signed.
+    """
+
+    probabilities: NDArray[np.float32]
+    attention: NDArray[np.float32]
+    evidence: NDArray[np.float32]
+
+
+class Model(nn.Module, ABC):
+    """A slide model.
+
+    Features are standardised by `feature_mean` and `feature_std` (buffers, saved with the weights; 0 and 1 unless
+    :meth:`standardise` is called), embedded tile by tile, and read into one row of logits a bag.
+    """
+
+    architecture: ClassVar[str]
+    feature_mean: Tensor
+    feature_std: Tensor
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.register_buffer("feature_mean", torch.zeros(config.dimension))
+        self.register_buffer("feature_std", torch.ones(config.dimension))
+
+    @property
+    @abstractmethod
+    def config(self) -> ModelConfig:
+        """The hyperparameters."""
+
+    @abstractmethod
+    def embed_standardised(self, features: Tensor) -> Tensor:
+        """Embed standardised features (b, n, d) tile by tile as (b, n, w)."""
+
+    @abstractmethod
+    def classify(self, tiles: Tensor, batch: BagBatch) -> Tensor:
+        """Logits (b, c) from the embedded tiles (b, n, w) of a batch."""
+
+    @abstractmethod
+    def classify_with_attention(self, tiles: Tensor, batch: BagBatch) -> tuple[Tensor, Tensor]:
+        """Logits (b, c), and attention (b, n) that is 0 where padded and sums to 1 over each bag."""
+
+    def embed(self, batch: BagBatch) -> Tensor:
+        """Standardise and embed the features of a batch, shape (b, n, w)."""
+        return self.embed_standardised((batch.features - self.feature_mean) / self.feature_std)
+
+    def forward(self, batch: BagBatch) -> Tensor:
+        """Logits of a batch, shape (b, c)."""
+        return self.classify(self.embed(batch), batch)
+
+    def prepare(self, bag: Bag) -> Bag:
+        """Add to a bag what the model needs once for each bag, and check that it fits.
+
+        Raises
+        ------
+        ModelError
+            The features have another dimension than the model's.
+        """
+        if bag.dimension != self.config.dimension:
+            raise ModelError(
+                f"the features have {bag.dimension} dimensions, the model takes {self.config.dimension}",
+                where=bag.name,
+                remedy="Use features of the extractor that the model was trained with.",
+            )
+        return bag
+
+    def collate(self, bags: Sequence[Bag]) -> BagBatch:
+        """Prepare bags and make a batch of them, on the model's device."""
+        return collate([self.prepare(bag) for bag in bags]).to(self.feature_mean.device)
+
+    def standardise(self, bags: Sequence[Bag]) -> None:
+        """Take the mean and spread of the features from the tiles of all these bags."""
+        features = torch.tensor(np.concatenate([bag.features for bag in bags]))
+        self.feature_mean.copy_(features.mean(dim=0))
+        # A feature that never varies carries nothing; dividing by its spread of 0 would make it explode elsewhere.
+        spread = features.std(dim=0, correction=0)
+        self.feature_std.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
+
+    @torch.no_grad()
+    def judge(self, bag: Bag) -> tuple[Tensor, Tensor]:
+        """Logits (c,) and attention (n,) of one bag, without dropout."""
+        with evaluating(self):
+            batch = self.collate([bag])
+            logits, attention = self.classify_with_attention(self.embed(batch), batch)
+        return logits[0].cpu(), attention[0].cpu()
+
+    @torch.no_grad()
+    def judge_tiles(self, features: NDArray[np.float32]) -> Tensor:
+        """Logits of each tile by itself: of the bag that holds only this tile.
+
+        Parameters
+        ----------
+        features
+            Shape (n, d), float32.
+
+        Returns
+        -------
+        Shape (n, c).
+        """
+        device = self.feature_mean.device
+        with evaluating(self):
+            parts = [
+                self(singletons(features[start : start + SINGLETONS_AT_ONCE]).to(device)).cpu()
+                for start in range(0, len(features), SINGLETONS_AT_ONCE)
+            ]
+        return torch.cat(parts) if parts else torch.empty(0, self.config.classes)
+
+    def explain(self, bag: Bag) -> Explanation:
+        """Probabilities, attention and class evidence of one bag.
+
+        Raises
+        ------
+        ModelError
+            The features have another dimension than the model's.
+        """
+        logits, attention = self.judge(bag)
+        with evaluating(self):
+            evidence = class_evidence(self, self.collate([bag]))[0].cpu()
+        return Explanation(logits.softmax(dim=0).numpy(), attention.numpy(), evidence.numpy())
+
+
+def class_evidence(model: Model, batch: BagBatch) -> Tensor:
+    """Gradient of each logit times input, summed over the embedding of each tile.
+
+    Attention tells where a model looks, not what for; this is class by class and has a sign.
+
+    Returns
+    -------
+    Shape (b, n, c); 0 where padded.
+    """
+    tiles = model.embed(batch).detach().requires_grad_()
+    with torch.enable_grad():
+        logits = model.classify(tiles, batch)
+    columns = []
+    for logit in logits.sum(dim=0):
+        (gradient,) = torch.autograd.grad(logit, tiles, retain_graph=True)
+        columns.append((gradient * tiles.detach()).sum(dim=-1))
+    return torch.stack(columns, dim=-1).masked_fill(~batch.tile_mask[..., None], 0)
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Switch dropout off, and back to what it was."""
+    training = model.training
+    model.eval()
+    try:
+        yield
+    finally:
+        model.train(training)
