@@ -1,1 +1,1 @@
-"""(room)"""
+"""What a run found, as one self-contained HTML page."""

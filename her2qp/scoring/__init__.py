@@ -1,1 +1,1 @@
-"""(room)"""
+"""The main job: an image's regions become a result, and the result is written back into the project."""

@@ -1,0 +1,220 @@
+"""The verbs as Python calls. Each opens a project, does one thing and closes it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from her2qp.demonstration import Demonstration
+    from her2qp.diagnosis import Finding
+    from her2qp.exchange import Exchanged
+    from her2qp.scoring.clear import Cleared
+    from her2qp.scoring.monitor import Monitor
+    from her2qp.scoring.run import RunResult
+    from her2qp.scoring.undo import Undone
+
+Backend = Literal["auto", "paquo", "native"]
+
+
+def score(
+    project: str | Path,
+    *,
+    report: str | Path | None = None,
+    monitor: Monitor | None = None,
+    **settings: Any,
+) -> RunResult:
+    """Score the annotated tumour regions of a project and write the result back.
+
+    Parameters
+    ----------
+    project
+        A ``.qpproj`` file or its folder.
+    report
+        Where to write an HTML report; None writes none.
+    monitor
+        Is told what happens, for progress bars.
+    **settings
+        See :class:`her2qp.scoring.settings.ScoreSettings`: `model`, `classes`, `exclude`, `whole_tissue`, `images`,
+        `backend`, `mpp`, `dry_run` and so on.
+
+    Returns
+    -------
+    RunResult
+        With one outcome an image; a failed image does not raise.
+
+    Raises
+    ------
+    ProjectError
+        The project is missing, not a project, locked or cannot be written.
+    ImageNotFoundError, RegionError
+        Nothing is there that was asked for.
+    ModelError, ExtractorError
+        The model or its extractor cannot be used.
+
+    Examples
+    --------
+    >>> import her2qp
+    >>> result = her2qp.score("project.qpproj", classes=["Tumor"], report="report.html")  # doctest: +SKIP
+    >>> [(o.name, o.score.predicted) for o in result.outcomes if o.score]  # doctest: +SKIP
+    """
+    from her2qp.qupath.project import open_project
+    from her2qp.report.html import Report
+    from her2qp.scoring.run import ScoringRun
+    from her2qp.scoring.settings import ScoreSettings
+
+    chosen = ScoreSettings(**settings)
+    page = None if report is None else Report(Path(report))
+    with open_project(project, mode="r" if chosen.dry_run else "r+", backend=chosen.backend) as opened:
+        run = ScoringRun(opened, chosen, monitor, on_scored=None if page is None else page.add_image)
+        result = run.execute()
+    if page is not None:
+        page.write(result)
+    return result
+
+
+def inspect(project: str | Path, *, backend: Backend = "auto") -> dict[str, Any]:
+    """Describe a project: images, pixel sizes, annotations by class, earlier results, problems.
+
+    Parameters
+    ----------
+    project
+        A ``.qpproj`` file or its folder.
+    backend
+        Which store a run would use; `inspect` itself never starts a Java virtual machine.
+
+    Returns
+    -------
+    dict
+        The ``inspect --json`` document.
+
+    Raises
+    ------
+    ProjectError
+        The project is missing or not a project.
+    """
+    from her2qp.qupath.project import choose_backend, open_project
+    from her2qp.scoring.inspection import inspect_project
+
+    with open_project(project, mode="r", backend="native") as opened:
+        return {**inspect_project(opened), "backend": choose_backend(backend, opened.qupath_version)}
+
+
+def clear(project: str | Path, *, images: Sequence[str] = (), backend: Backend = "auto") -> list[Cleared]:
+    """Remove exactly what her2qp wrote.
+
+    Parameters
+    ----------
+    project
+        A ``.qpproj`` file or its folder.
+    images
+        Glob patterns of image names; all images without one.
+    backend
+        Whose code rewrites the images' data.
+
+    Raises
+    ------
+    ProjectError
+        The project is missing, not a project, locked or cannot be written.
+    """
+    from her2qp.qupath.project import open_project
+    from her2qp.scoring.clear import clear_project
+
+    with open_project(project, mode="r+", backend=backend) as opened:
+        return clear_project(opened, images)
+
+
+def undo(project: str | Path) -> Undone:
+    """Put back the state before the last run, byte for byte.
+
+    Parameters
+    ----------
+    project
+        A ``.qpproj`` file or its folder.
+
+    Raises
+    ------
+    RunError
+        There is no run to undo.
+    ProjectChangedError
+        Somebody saved since the run; undoing it would lose that work.
+    """
+    from her2qp.scoring.undo import undo_last_run
+
+    return undo_last_run(Path(project))
+
+
+def export_objects(
+    project: str | Path, out: str | Path, *, format: Literal["geojson", "csv"] = "geojson", images: Sequence[str] = ()
+) -> Exchanged:
+    """Write the objects of a project's images to files that QuPath, or a spreadsheet, can read.
+
+    Parameters
+    ----------
+    project
+        A ``.qpproj`` file or its folder.
+    out
+        A file if the project has one chosen image, else a folder, which gets one file an image. A name that ends in
+        ``.gz`` is compressed.
+    format
+        ``geojson`` in the form that every QuPath since 0.3 reads, or ``csv`` with one row an object.
+    images
+        Glob patterns of image names; all images without one.
+    """
+    from her2qp.exchange import export_project
+
+    return export_project(Path(project), Path(out), format, images)
+
+
+def import_objects(project: str | Path, file: str | Path, *, image: str, backend: Backend = "auto") -> int:
+    """Add the objects of a GeoJSON file to an image; what is there already stays.
+
+    Parameters
+    ----------
+    project
+        A ``.qpproj`` file or its folder.
+    file
+        GeoJSON, plain or gzipped.
+    image
+        Name of the image.
+    backend
+        Whose code rewrites the image's data.
+
+    Returns
+    -------
+    int
+        Number of objects added. An object whose id the image already has is not added again.
+
+    Raises
+    ------
+    GeoJSONError
+        The file is not GeoJSON of the kind QuPath exchanges; nothing is added.
+    ImageNotFoundError
+        No image, or more than one, has that name.
+    """
+    from her2qp.exchange import import_file
+
+    return import_file(Path(project), Path(file), image, backend)
+
+
+def doctor() -> list[Finding]:
+    """Say what of her2qp's surroundings is there, and how to get what is missing."""
+    from her2qp.diagnosis import diagnose
+
+    return diagnose()
+
+
+def demo(out: str | Path = "demo", *, monitor: Monitor | None = None) -> Demonstration:
+    """Build an example project, score it and write a report.
+
+    Parameters
+    ----------
+    out
+        Folder to make. What is there already is kept and only scored anew.
+    monitor
+        Is told what happens, for progress bars.
+    """
+    from her2qp.demonstration import run_demonstration
+
+    return run_demonstration(Path(out), monitor)

@@ -1,0 +1,99 @@
+"""Results as tables on stdout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from her2qp.scoring.result import Status, by_grade
+from her2qp.scoring.vocabulary import GRADES, RESEARCH_USE
+
+if TYPE_CHECKING:
+    from her2qp.diagnosis import Finding
+    from her2qp.scoring.clear import Cleared
+    from her2qp.scoring.run import RunResult
+
+
+def print_run(result: RunResult) -> None:
+    """Print one row an image and one a region."""
+    table = Table(title=f"Run {result.run}, store: {result.backend}, model: {result.model}", title_justify="left")
+    for heading in ("image", "status", "tiles", *(f"p({grade})" for grade in GRADES), "predicted", "group"):
+        table.add_column(heading, justify="right" if heading == "tiles" or heading.startswith("p(") else "left")
+    for outcome in result.outcomes:
+        score = outcome.score
+        if score is None:
+            table.add_row(escape(outcome.name), str(outcome.status), *[""] * 7)
+            continue
+        shown = (f"{p:.2f}" for p in by_grade(score.probabilities).values())
+        table.add_row(
+            escape(outcome.name), str(outcome.status), str(len(score.tiles)), *shown, score.predicted, score.group
+        )
+        for region in score.regions if len(score.regions) > 1 else ():
+            shown = (f"{p:.2f}" for p in by_grade(region.probabilities).values())
+            label = str(region.region.annotation_id)[:8]
+            table.add_row(f"  region {label}", "", str(region.tiles), *shown, "", "", style="dim")
+    console = Console(width=None if Console().is_terminal else 140)
+    console.print(table)
+    for outcome in result.outcomes:
+        if outcome.status is not Status.SCORED:
+            console.print(f"{outcome.status} {outcome.name}: {outcome.reason}", markup=False, highlight=False)
+    if not any(outcome.status is Status.SCORED for outcome in result.outcomes) and result.record is not None:
+        console.print("No image could be scored.", style="bold")
+    console.print(f"{result.notice} {RESEARCH_USE}".strip(), style="yellow", highlight=False, markup=False)
+
+
+def print_inspection(document: dict[str, Any]) -> None:
+    """Print one row an image and its problems."""
+    version = document["qupath_version"] or "unknown version"
+    table = Table(title=f"{escape(document['project'])} (QuPath {version})", title_justify="left")
+    for heading in ("id", "image", "slide", "size", "µm/px", "type", "annotations", "detections", "her2qp"):
+        table.add_column(heading)
+    for image in document["images"]:
+        annotations = ", ".join(f"{name} {count}" for name, count in image["annotations"].items())
+        mine = image["her2qp"]
+        table.add_row(
+            str(image["id"]),
+            escape(image["name"]),
+            "found" if image["found"] else "[red]missing[/]",
+            f"{image['width']}×{image['height']}" if image["width"] else "",
+            "×".join(f"{value:.4g}" for value in image["mpp"] if value) if image["mpp"] else "",
+            image["image_type"] or "",
+            escape(annotations),
+            str(image["detections"]),
+            "" if mine is None else f"run {mine['run']}, {mine['tiles']} tiles",
+        )
+    console = Console(width=None if Console().is_terminal else 160)
+    console.print(table)
+    for image in document["images"]:
+        for problem in image["problems"]:
+            console.print(f"{image['name']}: {problem}", style="yellow", markup=False, highlight=False)
+
+
+def print_cleared(outcomes: Sequence[Cleared]) -> None:
+    """Print what was taken out of each image."""
+    console = Console()
+    for outcome in outcomes:
+        if outcome.error:
+            text = f"{outcome.name}: failed: {outcome.error}"
+        elif outcome.is_change:
+            text = (
+                f"{outcome.name}: removed {outcome.tiles} tiles, the HER2 measurements of {outcome.annotations} "
+                f"annotations and {outcome.metadata} metadata values"
+            )
+        else:
+            text = f"{outcome.name}: holds nothing of her2qp's"
+        console.print(text, markup=False, highlight=False)
+
+
+def print_findings(findings: Sequence[Finding]) -> None:
+    """Print what the doctor found."""
+    table = Table(show_header=False)
+    for finding in findings:
+        mark = "[green]ok[/]" if finding.ok else "[yellow]missing[/]"
+        remedy = f"\n{finding.remedy}" if finding.remedy else ""
+        table.add_row(escape(finding.subject), mark, escape(finding.detail + remedy))
+    Console(width=None if Console().is_terminal else 140).print(table)

@@ -1,0 +1,193 @@
+"""The verbs of the command line."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from her2qp import api
+from her2qp.cli.guard import guarded, print_json
+
+app = typer.Typer(
+    name="her2qp",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Score the annotated tumour regions of QuPath projects for HER2 from H&E. Research use only.",
+    epilog="Exit codes: 0 all done; 1 some image failed, the others are done and saved; 2 the input cannot be used.",
+)
+
+
+class Backend(StrEnum):
+    """Whose code reads and writes the project."""
+
+    AUTO = "auto"
+    PAQUO = "paquo"
+    NATIVE = "native"
+
+
+class ExportFormat(StrEnum):
+    """File formats of ``export``."""
+
+    GEOJSON = "geojson"
+    CSV = "csv"
+
+
+ProjectArgument = Annotated[Path, typer.Argument(metavar="PROJECT", help="A .qpproj file or its folder.")]
+ImagesOption = Annotated[
+    list[str] | None, typer.Option("--image", metavar="GLOB", help="Only images whose name matches; repeatable.")
+]
+BackendOption = Annotated[
+    Backend, typer.Option("--backend", help="QuPath's own code (paquo), pure Python (native), or paquo where it can.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
+
+
+@app.callback(invoke_without_command=True)
+def _root(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    if version:
+        from her2qp.provenance import her2qp_version
+
+        typer.echo(f"her2qp {her2qp_version()}")
+        raise typer.Exit
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Folder of the example project.")] = Path("demo"),
+) -> None:
+    """Build an example project of one real and two artificial slides, score it, and write a report."""
+    from her2qp.cli.progress import ProgressMonitor
+    from her2qp.cli.tables import print_run
+
+    with guarded():
+        with ProgressMonitor() as monitor:
+            made = api.demo(out, monitor=monitor)
+        print_run(made.result)
+        typer.echo(f"Project: {made.project}\nReport:  {made.report}")
+        raise typer.Exit(made.result.exit_code)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Say which QuPath, readers, extractors and devices are there, and how to get what is missing."""
+    with guarded(as_json=as_json):
+        findings = api.doctor()
+        if as_json:
+            print_json([finding.to_json() for finding in findings])
+        else:
+            from her2qp.cli.tables import print_findings
+
+            print_findings(findings)
+
+
+@app.command()
+def inspect(project: ProjectArgument, as_json: JsonOption = False, backend: BackendOption = Backend.AUTO) -> None:
+    """List the images: pixel size, slide file, annotations by class, earlier results, problems."""
+    with guarded(as_json=as_json):
+        document = api.inspect(project, backend=backend.value)
+        if as_json:
+            print_json(document)
+        else:
+            from her2qp.cli.tables import print_inspection
+
+            print_inspection(document)
+
+
+@app.command()
+def score(
+    project: ProjectArgument,
+    model: Annotated[Path | None, typer.Option(metavar="BUNDLE", help="Model bundle: a folder or zip.")] = None,
+    classes: Annotated[
+        list[str] | None,
+        typer.Option("--class", metavar="NAME", help="Class to score, '' for unclassified. [default: Tumor]"),
+    ] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Class to cut out, beyond those ending in *, necrosis and artefact."),
+    ] = None,
+    whole_tissue: Annotated[bool, typer.Option("--whole-tissue", help="Score all tissue of each slide.")] = False,
+    image: ImagesOption = None,
+    backend: BackendOption = Backend.AUTO,
+    mpp: Annotated[float | None, typer.Option(metavar="µm/px", help="Pixel size to use for every image.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
+    as_json: JsonOption = False,
+    report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write an HTML report.")] = None,
+) -> None:
+    """Score the annotated tumour regions and write tiles, measurements and metadata back. Research use only."""
+    from her2qp.cli.progress import ProgressMonitor
+
+    chosen = {"classes": classes, "exclude": exclude, "images": image}
+    with guarded(as_json=as_json):
+        with ProgressMonitor() as monitor:
+            result = api.score(
+                project,
+                report=report,
+                monitor=monitor,
+                model=model,
+                whole_tissue=whole_tissue,
+                backend=backend.value,
+                mpp=mpp,
+                dry_run=dry_run,
+                **{name: value for name, value in chosen.items() if value},
+            )
+        if as_json:
+            print_json(result.to_json())
+        else:
+            from her2qp.cli.tables import print_run
+
+            print_run(result)
+            if report is not None:
+                typer.echo(f"Report: {report}")
+        raise typer.Exit(result.exit_code)
+
+
+@app.command()
+def clear(project: ProjectArgument, image: ImagesOption = None, backend: BackendOption = Backend.AUTO) -> None:
+    """Remove exactly what her2qp wrote."""
+    from her2qp.cli.tables import print_cleared
+
+    with guarded():
+        outcomes = api.clear(project, images=image or (), backend=backend.value)
+        print_cleared(outcomes)
+        raise typer.Exit(1 if any(outcome.error for outcome in outcomes) else 0)
+
+
+@app.command()
+def undo(project: ProjectArgument) -> None:
+    """Put back the state before the last run, byte for byte."""
+    with guarded():
+        undone = api.undo(project)
+        typer.echo(f"Undid {undone.command} run {undone.run}: {undone.files} files are as they were before it.")
+
+
+@app.command()
+def export(
+    project: ProjectArgument,
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="A file for one image, a folder for several.")],
+    format: Annotated[ExportFormat, typer.Option(help="QuPath's GeoJSON or a table.")] = ExportFormat.GEOJSON,
+    image: ImagesOption = None,
+) -> None:
+    """Write the objects of the images to GeoJSON (any QuPath since 0.3 reads it; .gz too) or CSV."""
+    with guarded():
+        exchanged = api.export_objects(project, out, format=format.value, images=image or ())
+        for file, count in exchanged.files:
+            typer.echo(f"{count} objects -> {file}")
+        for problem in exchanged.problems:
+            typer.echo(f"her2qp: {problem}", err=True)
+        raise typer.Exit(1 if exchanged.problems else 0)
+
+
+@app.command("import")
+def import_(
+    project: ProjectArgument,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="GeoJSON, plain or gzipped.")],
+    image: Annotated[str, typer.Option("--image", metavar="NAME", help="Name of the image that gets the objects.")],
+    backend: BackendOption = Backend.AUTO,
+) -> None:
+    """Add the objects of a GeoJSON file to an image; what is there already stays."""
+    with guarded():
+        count = api.import_objects(project, file, image=image, backend=backend.value)
+        typer.echo(f"Added {count} objects to {image}.")

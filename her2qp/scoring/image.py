@@ -1,0 +1,160 @@
+"""From one image entry to its score: slide, regions, tiles, features, model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from her2qp.scoring.result import ImageScore, RegionScore
+
+if TYPE_CHECKING:
+    from her2qp.features.extractor import Extractor
+    from her2qp.features.store import FeatureStore
+    from her2qp.models.bundle import Bundle
+    from her2qp.qupath.project import ImageEntry
+    from her2qp.scoring.settings import ScoreSettings
+    from her2qp.slides.slide import Slide
+    from her2qp.tiling.regions import Region
+    from her2qp.tiling.tiles import Tiles
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """The tiles of an image, before any feature is read.
+
+    Parameters
+    ----------
+    slide
+        The open slide.
+    mpp
+        Pixel size at full resolution, µm/px.
+    regions, tiles
+        What to score.
+    reason
+        Why there are no tiles; empty if there are some.
+    notes
+        What was repaired or left out.
+    """
+
+    slide: Slide
+    mpp: float
+    regions: list[Region]
+    tiles: Tiles
+    reason: str
+    notes: tuple[str, ...] = ()
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the run record says of the tiling."""
+        return {
+            "slide": self.slide.path.name,
+            "size": list(self.slide.size),
+            "mpp": self.mpp,
+            "regions": [None if r.annotation_id is None else str(r.annotation_id) for r in self.regions],
+            "tiles": len(self.tiles),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Scorer:
+    """A model and its extractor, ready for many images."""
+
+    bundle: Bundle
+    extractor: Extractor
+    store: FeatureStore | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def score(self, plan: TilePlan, progress: Progress | None = None) -> ImageScore:
+        """Score the tiles of an image.
+
+        Parameters
+        ----------
+        plan
+            With at least one tile.
+        progress
+            Called with the number of tiles done since the last call.
+
+        Raises
+        ------
+        SlideFormatError
+            The slide cannot be read where a tile lies.
+        ModelError
+            The features cannot be used.
+        """
+        from her2qp.features.extract import extract_features
+
+        features = extract_features(plan.slide, plan.tiles, self.extractor, store=self.store, progress=progress)
+        prediction = self.bundle.predict(self._bag(plan, features))
+        return ImageScore(
+            tiles=plan.tiles,
+            probabilities=prediction.probabilities,
+            attention=prediction.attention,
+            tile_probabilities=prediction.tile_probabilities,
+            regions=list(self._score_regions(plan, features, prediction.attention)),
+        )
+
+    def _score_regions(self, plan: TilePlan, features: Any, attention: Any) -> Iterator[RegionScore]:
+        for index, region in enumerate(plan.regions):
+            rows = np.flatnonzero(plan.tiles.region == index)
+            if len(rows):
+                yield RegionScore(
+                    region=region,
+                    tiles=len(rows),
+                    probabilities=self.bundle.probabilities(self._bag(plan, features, rows)),
+                    attention_share=float(attention[rows].sum()),
+                )
+
+    def _bag(self, plan: TilePlan, features: Any, rows: Any = slice(None)) -> Any:
+        from her2qp.models.bag import Bag
+
+        bounds = plan.tiles.bounds[rows]
+        info = self.extractor.info
+        return Bag(
+            features=features[rows],
+            positions_um=(bounds[:, :2] + bounds[:, 2:]) / 2 * plan.mpp,
+            tile_um=info.tile_px * info.mpp,
+        )
+
+
+@contextmanager
+def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp: float) -> Iterator[TilePlan]:
+    """Open an entry's slide and lay the tiles over its regions.
+
+    Parameters
+    ----------
+    entry
+        Of an open project.
+    settings
+        Of the run.
+    tile_px, mpp
+        Tile side in pixels and pixel size in µm/px that the model wants.
+
+    Raises
+    ------
+    SlideError
+        The slide is missing, unreadable, of another size than the project says, or has no usable pixel size.
+    DataFileError
+        The entry's ``data.qpdata`` cannot be read.
+    """
+    from her2qp.slides import check_size, open_slide, resolve_mpp
+    from her2qp.tiling import TileGrid, make_regions, make_tiles, whole_slide_region
+
+    annotations = entry.annotations
+    with open_slide(entry.require_slide()) as slide:
+        check_size(slide, entry.size, where=entry.name)
+        calibration = entry.pixel_calibration
+        slide_mpp = resolve_mpp((calibration.width, calibration.height), slide.mpp, settings.mpp, where=entry.name)
+        found = (whole_slide_region if settings.whole_tissue else make_regions)(
+            annotations,
+            slide_size=slide.size,
+            **({} if settings.whole_tissue else {"classes": settings.wanted_classes()}),
+            exclude=settings.excluded_classes(),
+        )
+        grid = TileGrid(tile_px=tile_px, mpp=mpp, slide_mpp=slide_mpp)
+        placed = make_tiles(slide, found.regions, grid, min_region=settings.min_region, min_tissue=settings.min_tissue)
+        yield TilePlan(slide, slide_mpp, found.regions, placed.tiles, placed.reason, tuple(found.notes))

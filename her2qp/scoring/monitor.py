@@ -1,0 +1,45 @@
+"""How a long job tells what it is doing. The command line draws progress bars; a script may ignore it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from her2qp.scoring.result import ImageOutcome
+
+
+class Monitor(Protocol):
+    """Listens to a run."""
+
+    def run_started(self, images: int) -> None:
+        """A run over so many images begins."""
+
+    def image_started(self, name: str) -> None:
+        """Work on an image begins."""
+
+    def tiles_found(self, tiles: int) -> None:
+        """The image has so many tiles to score."""
+
+    def tiles_done(self, tiles: int) -> None:
+        """So many more tiles have their features."""
+
+    def image_finished(self, outcome: ImageOutcome) -> None:
+        """Work on the image is over."""
+
+
+class Silent:
+    """A monitor that says nothing."""
+
+    def run_started(self, images: int) -> None:
+        """Say nothing."""
+
+    def image_started(self, name: str) -> None:
+        """Say nothing."""
+
+    def tiles_found(self, tiles: int) -> None:
+        """Say nothing."""
+
+    def tiles_done(self, tiles: int) -> None:
+        """Say nothing."""
+
+    def image_finished(self, outcome: ImageOutcome) -> None:
+        """Say nothing."""

@@ -1,0 +1,323 @@
+"""A scoring run: every chosen image of a project is scored and written back, one after another.
+
+An image that fails is reported and the run goes on; what was written before stays written.
+"""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from her2qp.errors import Her2qpError, ImageNotFoundError, RegionError
+from her2qp.provenance import now, versions
+from her2qp.scoring.image import Scorer, TilePlan, plan_tiles
+from her2qp.scoring.monitor import Monitor, Silent
+from her2qp.scoring.records import History, RunId, RunRecords
+from her2qp.scoring.result import ImageOutcome, Status
+from her2qp.scoring.settings import ScoreSettings
+from her2qp.scoring.vocabulary import GRADE_CLASSES, RESEARCH_USE
+from her2qp.scoring.writeback import Existing, WriteBack, removal, replacement
+
+if TYPE_CHECKING:
+    from her2qp.qupath.project import ImageEntry, Project
+
+ScoredHook = Callable[[ImageOutcome, TilePlan], None]
+
+
+@dataclass(frozen=True, slots=True)
+class RunResult:
+    """What became of a run.
+
+    Parameters
+    ----------
+    run
+        Id of the run.
+    model, notice
+        Name and hash of the model, and what every reader of its results must know.
+    backend
+        Whose code read and wrote the project.
+    outcomes
+        One for each chosen image.
+    record
+        File of the run record; None after a dry run.
+    """
+
+    run: str
+    model: str
+    notice: str
+    backend: str
+    outcomes: Sequence[ImageOutcome] = field(default_factory=list)
+    record: Path | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0: all done; 1: an image failed; 2: there was nothing that could be scored."""
+        if any(outcome.status is Status.FAILED for outcome in self.outcomes):
+            return 1
+        return 0 if any(outcome.is_done for outcome in self.outcomes) else 2
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the ``score --json`` document."""
+        return {
+            "run": self.run,
+            "model": self.model,
+            "backend": self.backend,
+            "notice": f"{self.notice} {RESEARCH_USE}".strip(),
+            "images": [outcome.to_json() for outcome in self.outcomes],
+        }
+
+
+def choose_images(project: Project, patterns: Sequence[str]) -> list[ImageEntry]:
+    """Return the images whose name matches one of the glob patterns; all of them without a pattern.
+
+    Raises
+    ------
+    ImageNotFoundError
+        The project has no image, or none that matches.
+    """
+    images = list(project.images)
+    if not images:
+        raise ImageNotFoundError(
+            "the project holds no image", where=project.path, remedy="Add images to it in QuPath first."
+        )
+    chosen = [i for i in images if not patterns or any(fnmatchcase(i.name, pattern) for pattern in patterns)]
+    if not chosen:
+        raise ImageNotFoundError(
+            f"no image is named like {', '.join(map(repr, patterns))}",
+            where=project.path,
+            remedy="`her2qp inspect` lists the images.",
+        )
+    return chosen
+
+
+class ScoringRun:
+    """One run over an open project.
+
+    Parameters
+    ----------
+    project
+        Open for writing, or for reading if the run is dry.
+    settings
+        Of the run.
+    monitor
+        Is told what happens.
+    on_scored
+        Called with the outcome and the open slide's tile plan after each scored image, for reports.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        settings: ScoreSettings,
+        monitor: Monitor | None = None,
+        on_scored: ScoredHook | None = None,
+    ) -> None:
+        self.project = project
+        self.settings = settings
+        self.monitor: Monitor = monitor or Silent()
+        self.on_scored = on_scored
+        self.records = RunRecords(project.folder)
+        self.history: History = self.records.history()
+        self.run: RunId = self.records.next_id()
+        self.started = now()
+        self.classes_added: list[str] = []
+
+    def execute(self) -> RunResult:
+        """Score the chosen images.
+
+        Raises
+        ------
+        ImageNotFoundError
+            No image is chosen.
+        RegionError
+            No chosen image has an annotation of a class that was asked for.
+        ModelError, ExtractorError
+            The model or its extractor cannot be used.
+        ProjectError
+            The project is locked or cannot be written.
+        """
+        chosen = choose_images(self.project, self.settings.images)
+        self._check_classes(chosen)
+        scorer = load_scorer(self.settings)
+        self.monitor.run_started(len(chosen))
+        if self.settings.dry_run:
+            outcomes = [self._outcome_of(entry, scorer) for entry in chosen]
+            return self._result(scorer, outcomes)
+        with self.project.transaction(self.run.text, command="score"):
+            outcomes = []
+            for entry in chosen:
+                outcomes.append(self._outcome_of(entry, scorer))
+                record = self.records.write(self.run, self._record(scorer, outcomes))
+        return self._result(scorer, outcomes, record)
+
+    def _check_classes(self, chosen: Sequence[ImageEntry]) -> None:
+        """Refuse a class that the user named and no image has; the default class may well be missing."""
+        from her2qp.qupath.classes import PathClass, matches_any
+
+        if self.settings.whole_tissue or "classes" not in self.settings.model_fields_set:
+            return
+        present: set[PathClass | None] = set()
+        for entry in chosen:
+            try:
+                present.update(annotation.path_class for annotation in entry.annotations)
+            except Her2qpError:
+                return
+        for wanted in self.settings.wanted_classes():
+            if not any(matches_any(path_class, [wanted]) for path_class in present):
+                names = ", ".join(sorted("unclassified" if c is None else str(c) for c in present)) or "none at all"
+                raise RegionError(
+                    f"no annotation has the class {'unclassified' if wanted is None else str(wanted)!r}",
+                    where=self.project.path,
+                    remedy=f"Classes of the annotations: {names}.",
+                )
+
+    def _outcome_of(self, entry: ImageEntry, scorer: Scorer) -> ImageOutcome:
+        self.monitor.image_started(entry.name)
+        try:
+            outcome = self._score_entry(entry, scorer)
+        except Her2qpError as error:
+            outcome = ImageOutcome(entry.id, entry.name, Status.FAILED, str(error))
+        except Exception as error:  # noqa: BLE001 - a defect met in one image must not cost the night's other images
+            outcome = ImageOutcome(
+                entry.id,
+                entry.name,
+                Status.FAILED,
+                f"unexpected {type(error).__name__}: {error}. Please report it; the run record has the details.",
+                details={"traceback": traceback.format_exc()},
+            )
+        self.monitor.image_finished(outcome)
+        return outcome
+
+    def _score_entry(self, entry: ImageEntry, scorer: Scorer) -> ImageOutcome:
+        info = scorer.extractor.info
+        with plan_tiles(entry, self.settings, tile_px=info.tile_px, mpp=info.mpp) as plan:
+            existing = existing_of(entry, self.history)
+            if not len(plan.tiles) or self.settings.dry_run:
+                return self._unscored(entry, plan, existing)
+            self.monitor.tiles_found(len(plan.tiles))
+            score = scorer.score(plan, self.monitor.tiles_done)
+            change = replacement(
+                existing, score, run_number=self.run.number, run=self.run.text, model=scorer.bundle.label
+            )
+            self._add_classes()
+            write_back(entry, change)
+            outcome = ImageOutcome(
+                entry.id,
+                entry.name,
+                Status.SCORED,
+                score=score,
+                notes=(*plan.notes, *change.notes),
+                added=len(score.tiles),
+                removed=len(change.edit.remove),
+                details={
+                    **plan.facts(),
+                    "metadata": change.written_metadata,
+                    "region_ids": [str(r.region.annotation_id) for r in score.regions if r.region.annotation_id],
+                },
+            )
+            if self.on_scored is not None:
+                self.on_scored(outcome, plan)
+        return outcome
+
+    def _unscored(self, entry: ImageEntry, plan: TilePlan, existing: Existing) -> ImageOutcome:
+        """Skip an image: take out what an earlier run left there, and touch nothing where there is nothing."""
+        cleared = removal(existing)
+        removed = len(cleared.edit.remove)
+        if self.settings.dry_run and len(plan.tiles):
+            regions = len({int(region) for region in plan.tiles.region})
+            reason = f"dry run: {len(plan.tiles)} tiles in {regions} regions would be scored"
+            reason += f", {removed} earlier tiles replaced" if removed else ""
+        else:
+            reason = plan.reason
+            changed = not cleared.edit.is_empty or cleared.metadata != dict(existing.metadata)
+            if changed and not self.settings.dry_run:
+                write_back(entry, cleared)
+                reason += f" ({removed} tiles of an earlier run removed)"
+        return ImageOutcome(
+            entry.id,
+            entry.name,
+            Status.SKIPPED,
+            reason,
+            notes=plan.notes,
+            planned=len(plan.tiles),
+            removed=removed,
+            details=plan.facts(),
+        )
+
+    def _add_classes(self) -> None:
+        """Add the grade classes to the project's class list; a class of that name that is there keeps its colour."""
+        listed = {str(path_class) for path_class in self.project.path_classes}
+        missing = [c for c in GRADE_CLASSES.values() if str(c) not in listed]
+        if missing:
+            self.project.path_classes = (*self.project.path_classes, *missing)
+            self.classes_added += [str(path_class) for path_class in missing]
+
+    def _record(self, scorer: Scorer, outcomes: Sequence[ImageOutcome]) -> dict[str, Any]:
+        return {
+            "run": self.run.text,
+            "number": self.run.number,
+            "command": "score",
+            "notice": f"{scorer.bundle.notice} {RESEARCH_USE}".strip(),
+            "started": self.started.isoformat(),
+            "finished": now().isoformat(),
+            "versions": versions(),
+            "backend": self.project.backend,
+            "qupath_version": self.project.qupath_version,
+            "parameters": self.settings.model_dump(mode="json"),
+            "model": scorer.bundle.facts(),
+            "extractor": scorer.extractor.facts(),
+            "classes_added": self.classes_added,
+            "images": [
+                {**o.details, **o.to_json(), "objects_added": o.added, "objects_removed": o.removed} for o in outcomes
+            ],
+        }
+
+    def _result(self, scorer: Scorer, outcomes: Sequence[ImageOutcome], record: Path | None = None) -> RunResult:
+        return RunResult(
+            self.run.text, scorer.bundle.label, scorer.bundle.notice, self.project.backend, outcomes, record
+        )
+
+
+def existing_of(entry: ImageEntry, history: History) -> Existing:
+    """Return what an image holds now, and what earlier runs are known to have written there."""
+    metadata = dict(entry.metadata)
+    return Existing(
+        image_id=entry.id,
+        annotations=entry.annotations,
+        tiles=entry.tiles(),
+        metadata=metadata,
+        recorded_regions=history.regions_of(entry.id),
+        recorded_metadata=history.metadata_of(entry.id, metadata),
+    )
+
+
+def write_back(entry: ImageEntry, change: WriteBack) -> None:
+    """Save a change of one image, hierarchy and metadata together."""
+    entry.edit(change.edit)
+    entry.metadata = change.metadata
+    entry.save()
+
+
+def load_scorer(settings: ScoreSettings) -> Scorer:
+    """Load the model and its extractor.
+
+    Raises
+    ------
+    BundleError
+        The bundle is damaged.
+    BundleMismatchError
+        The extractor is not the one that the model was trained with.
+    WeightsNotFoundError
+        The extractor's weights are not at hand.
+    """
+    from her2qp.features import FeatureStore, load_extractor
+    from her2qp.models.bundle import Bundle
+
+    bundle = Bundle.load(settings.model)
+    extractor = load_extractor(settings.extractor or bundle.extractor_id, runtime=settings.runtime)
+    bundle.check_features(extractor.info)
+    return Scorer(bundle, extractor, FeatureStore(settings.feature_cache))

@@ -1,0 +1,73 @@
+"""What the user may choose about a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from her2qp.qupath.classes import PathClass
+
+Backend = Literal["auto", "paquo", "native"]
+
+
+class ScoreSettings(BaseModel):
+    """Settings of :func:`her2qp.score`, echoed into the run record.
+
+    Parameters
+    ----------
+    model
+        Model bundle (folder or zip); None takes the demonstration model.
+    classes
+        Annotation classes to score, derived classes included; an empty string stands for unclassified annotations.
+    exclude
+        Classes to cut out, beyond those that end in ``*`` and necrosis and artefact.
+    whole_tissue
+        Score all tissue of the slide; annotations then only exclude.
+    images
+        Glob patterns of image names; empty takes all.
+    backend
+        Whose code reads and writes the project.
+    mpp
+        Pixel size in µm/px to use for every image instead of the project's and the slide's.
+    extractor
+        Id or file of the feature extractor; None takes the one the model names.
+    runtime
+        Runtime of the extractor's network.
+    min_region, min_tissue
+        Least share of a tile inside its region, and of tissue in it, for the tile to be kept.
+    dry_run
+        Find the regions and tiles and say what would be done; read no feature, write nothing.
+    feature_cache
+        Folder of cached features; None takes the user's cache folder.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    model: Path | None = None
+    classes: tuple[str, ...] = ("Tumor",)
+    exclude: tuple[str, ...] = ()
+    whole_tissue: bool = False
+    images: tuple[str, ...] = ()
+    backend: Backend = "auto"
+    mpp: float | None = Field(default=None, gt=0)
+    extractor: str | None = None
+    runtime: Literal["auto", "eager", "compiled", "onnx", "openvino"] = "auto"
+    min_region: float = Field(default=0.5, gt=0, le=1)
+    min_tissue: float = Field(default=0.25, ge=0, le=1)
+    dry_run: bool = False
+    feature_cache: Path | None = None
+
+    @field_validator("classes")
+    @classmethod
+    def _some_class(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return value or ("Tumor",)
+
+    def wanted_classes(self) -> tuple[PathClass | None, ...]:
+        """Classes to score; None stands for unclassified."""
+        return tuple(PathClass.from_string(name) if name.strip() else None for name in self.classes)
+
+    def excluded_classes(self) -> tuple[PathClass, ...]:
+        """Classes to cut out beyond the standard ones."""
+        return tuple(PathClass.from_string(name) for name in self.exclude if name.strip())

@@ -1,0 +1,193 @@
+"""A score becomes a change to the project: what to take out, what to add, what to leave alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from her2qp.qupath.edits import HierarchyEdit
+from her2qp.qupath.objects import PathObject, TileTable
+from her2qp.scoring.ownership import id_set, owned_measurements, owned_metadata, owned_tiles, region_key, tile_ids
+from her2qp.scoring.result import ImageScore, RegionScore, by_grade, percentile_rank
+from her2qp.scoring.vocabulary import (
+    GRADE_CLASSES,
+    GRADES,
+    GROUP_KEY,
+    MODEL_KEY,
+    PREDICTED_KEY,
+    REGION_ATTENTION_SHARE,
+    REGION_RUN,
+    REGION_TILES,
+    RUN_KEY,
+    STATUS_KEY,
+    TILE_MEASUREMENTS,
+    probability_name,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Existing:
+    """What an image holds before the write-back.
+
+    Parameters
+    ----------
+    image_id
+        Of the image entry.
+    annotations, tiles, metadata
+        As read from the project.
+    recorded_regions
+        Region keys that records of earlier runs name for this image.
+    recorded_metadata
+        Metadata that the record of the run named in `metadata` says it wrote; None if there is no such record.
+    """
+
+    image_id: int
+    annotations: Iterable[PathObject]
+    tiles: TileTable
+    metadata: Mapping[str, str]
+    recorded_regions: Iterable[UUID] = ()
+    recorded_metadata: Mapping[str, Any] | None = None
+
+    def owned_tile_rows(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
+        """Tell which rows of `tiles` her2qp wrote."""
+        regions = [a.id for a in self.annotations]
+        return owned_tiles(self.tiles, [*regions, region_key(None, self.image_id), *self.recorded_regions])
+
+    def owned_metadata(self) -> frozenset[str]:
+        """Return the keys of the metadata that her2qp wrote."""
+        return owned_metadata(self.metadata, self.recorded_metadata)
+
+
+@dataclass(frozen=True, slots=True)
+class WriteBack:
+    """A complete change to one image.
+
+    Parameters
+    ----------
+    edit
+        Of the hierarchy.
+    metadata
+        All metadata of the entry afterwards.
+    written_metadata
+        The part of it that her2qp wrote, for the run record.
+    notes
+        What was left alone because it is a person's.
+    """
+
+    edit: HierarchyEdit
+    metadata: dict[str, str]
+    written_metadata: dict[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def removal(existing: Existing) -> WriteBack:
+    """Return the change that takes out exactly what her2qp wrote."""
+    owned = existing.owned_tile_rows()
+    drop = {a.id: names for a in existing.annotations if (names := owned_measurements(a))}
+    mine = existing.owned_metadata()
+    return WriteBack(
+        edit=HierarchyEdit(remove=id_set(existing.tiles.ids[owned]), drop_measurements=drop),
+        metadata={key: value for key, value in existing.metadata.items() if key not in mine},
+    )
+
+
+def replacement(existing: Existing, score: ImageScore, *, run_number: int, run: str, model: str) -> WriteBack:
+    """Return the change that replaces what her2qp wrote earlier by a new score.
+
+    Parameters
+    ----------
+    existing
+        The image before.
+    score
+        The new result.
+    run_number, run
+        Number and id of the run; measurements are numbers, so annotations carry the number.
+    model
+        Name and hash of the model.
+    """
+    cleared = removal(existing)
+    tiles = tile_table(score, existing.image_id)
+    by_id = {a.id: a for a in existing.annotations}
+    notes: list[str] = []
+    measurements: dict[UUID, dict[str, float]] = {}
+    for region in score.regions:
+        annotation = by_id.get(region.region.annotation_id) if region.region.annotation_id else None
+        if annotation is not None:
+            hers = annotation.measurements.keys() - cleared.edit.drop_measurements.get(annotation.id, frozenset())
+            wanted = _region_measurements(region, run_number)
+            measurements[annotation.id] = {name: value for name, value in wanted.items() if name not in hers}
+            if kept := sorted(hers & wanted.keys()):
+                notes.append(f"annotation {annotation.id}: kept its own measurements {', '.join(kept)}")
+    wanted_metadata = _metadata(score, run, model)
+    written = {key: value for key, value in wanted_metadata.items() if key not in cleared.metadata}
+    if kept := sorted(wanted_metadata.keys() - written.keys()):
+        notes.append(f"kept the image's own metadata {', '.join(kept)}")
+    return WriteBack(
+        edit=HierarchyEdit(
+            remove=cleared.edit.remove | _same_ids(existing.tiles, tiles),
+            drop_measurements=cleared.edit.drop_measurements,
+            set_measurements=measurements,
+            add_tiles=tiles,
+        ),
+        metadata={**cleared.metadata, **written},
+        written_metadata=written,
+        notes=tuple(notes),
+    )
+
+
+def _same_ids(existing: TileTable, new: TileTable) -> frozenset[UUID]:
+    """Tiles that have an id of a new one without being where it says: her2qp's own, moved by hand since."""
+    as_void = [np.ascontiguousarray(table.ids).view("V16").ravel() for table in (existing, new)]
+    return id_set(existing.ids[np.isin(as_void[0], as_void[1])]) if len(existing) and len(new) else frozenset()
+
+
+def tile_table(score: ImageScore, image_id: int) -> TileTable:
+    """Return the tile detections of a score, nested under the annotations they were made for."""
+    tiles = score.tiles
+    parents = tuple(region.region.annotation_id for region in score.regions)
+    rows = [np.flatnonzero(tiles.region == index) for index in np.unique(tiles.region)]
+    order = np.concatenate(rows) if rows else np.empty(0, np.intp)
+    ids = [tile_ids(region_key(parent, image_id), tiles.bounds[r]) for parent, r in zip(parents, rows, strict=True)]
+    values = np.column_stack(
+        [
+            percentile_rank(score.attention),
+            score.attention,
+            score.tile_probabilities,
+            tiles.region_fraction,
+            tiles.tissue_fraction,
+        ]
+    ).astype(np.float32)
+    return TileTable(
+        ids=np.concatenate(ids) if ids else np.empty((0, 16), np.uint8),
+        bounds=tiles.bounds[order],
+        classes=tuple(GRADE_CLASSES[grade] for grade in GRADES),
+        class_index=np.argmax(score.tile_probabilities, axis=1).astype(np.int32)[order],
+        names=TILE_MEASUREMENTS,
+        values=values[order],
+        parent_ids=parents,
+        parent_index=np.repeat(np.arange(len(rows), dtype=np.int32), [len(r) for r in rows]),
+    )
+
+
+def _region_measurements(region: RegionScore, run_number: int) -> dict[str, float]:
+    return {
+        **{probability_name(grade): p for grade, p in by_grade(region.probabilities).items()},
+        REGION_TILES: float(region.tiles),
+        REGION_ATTENTION_SHARE: region.attention_share,
+        REGION_RUN: float(run_number),
+    }
+
+
+def _metadata(score: ImageScore, run: str, model: str) -> dict[str, str]:
+    return {
+        PREDICTED_KEY: score.predicted,
+        **{probability_name(grade): f"{p:.3f}" for grade, p in by_grade(score.probabilities).items()},
+        GROUP_KEY: score.group,
+        STATUS_KEY: "scored (research use only)",
+        MODEL_KEY: model,
+        RUN_KEY: run,
+    }
