@@ -1,0 +1,54 @@
+"""PyTorch, eager and compiled: always there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from shutil import which
+from typing import cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from her2qp.features.runtimes.base import Job, Run
+
+
+def build_eager(job: Job) -> Run:
+    """PyTorch as it is, with the images channels-last in memory (faster for convolutions, same numbers)."""
+    return _runner(job.network.to(memory_format=torch.channels_last), job.threads)  # type: ignore[call-overload]
+
+
+def build_compiled(job: Job) -> Run:
+    """PyTorch compiled by its inductor: about a minute at the first batch, needs a C++ compiler."""
+    network = job.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    compiled = cast("Callable[[Tensor], Tensor]", torch.compile(network, dynamic=False))
+    return _runner(compiled, job.threads)
+
+
+def compiler_missing() -> str | None:
+    """What is missing for :func:`build_compiled`; None where nothing is."""
+    if any(which(name) for name in ("c++", "g++", "clang++", "cl")):
+        return None
+    return "it needs a C++ compiler"
+
+
+def _runner(network: Callable[[Tensor], Tensor], threads: int) -> Run:
+    def run(tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
+        with _torch_threads(threads), torch.inference_mode():
+            features = network(torch.from_numpy(np.ascontiguousarray(tiles)))
+        return cast("NDArray[np.float32]", features.numpy())
+
+    return run
+
+
+@contextmanager
+def _torch_threads(threads: int) -> Iterator[None]:
+    """PyTorch's thread count belongs to the process, so it is put back."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
