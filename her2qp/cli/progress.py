@@ -43,7 +43,7 @@ class ProgressMonitor:
         self.bars.stop()
 
     def step(self, text: str) -> None:
-        """Print what is being done, for jobs that are not runs."""
+        """Print what is being done."""
         self.console.print(text, style="dim", markup=False, highlight=False)
 
     def run_started(self, images: int) -> None:

@@ -10,6 +10,9 @@ from her2qp.scoring.result import ImageOutcome
 class Monitor(Protocol):
     """Listens to a run."""
 
+    def step(self, text: str) -> None:
+        """Something is about to be done that is not a run."""
+
     def run_started(self, images: int) -> None:
         """A run over so many images begins."""
 
@@ -28,6 +31,9 @@ class Monitor(Protocol):
 
 class Silent:
     """A monitor that says nothing."""
+
+    def step(self, text: str) -> None:
+        """Say nothing."""
 
     def run_started(self, images: int) -> None:
         """Say nothing."""

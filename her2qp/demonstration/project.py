@@ -1,0 +1,155 @@
+"""Build the example project and score it."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import UUID, uuid5
+
+import shapely
+
+from her2qp.demonstration.realslide import fetch_real_slide
+from her2qp.errors import DownloadError, ProjectAccessError, ProjectNotFoundError
+from her2qp.qupath.classes import PathClass, pack_rgb
+from her2qp.qupath.edits import HierarchyEdit
+from her2qp.qupath.objects import ImageType, ObjectType, PathObject, Roi, RoiKind
+from her2qp.scoring.monitor import Silent
+
+if TYPE_CHECKING:
+    from her2qp.qupath.project import Project
+    from her2qp.scoring.monitor import Monitor
+    from her2qp.scoring.run import RunResult
+
+_NAMESPACE = UUID("0f6c6f0a-5a53-5f0b-9d43-5f5f2f7a0c11")
+_TUMOR = PathClass(("Tumor",), pack_rgb(200, 0, 0))
+_NECROSIS = PathClass(("Necrosis",), pack_rgb(50, 50, 50))
+_IGNORE = PathClass(("Ignore*",), pack_rgb(180, 180, 180))
+_CASES = ((1, 4101), (3, 4303))
+"""HER2 level and seed of each artificial slide; the seeds were not used to train the demonstration model."""
+_SIZE = (12288, 12288)
+
+
+@dataclass(frozen=True, slots=True)
+class Demonstration:
+    """Where the demonstration is, and what came of it."""
+
+    project: Path
+    report: Path
+    result: RunResult
+
+
+def run_demonstration(out: Path, monitor: Monitor | None = None) -> Demonstration:
+    """Build the example project where it is not there yet, score it, and write a report.
+
+    Parameters
+    ----------
+    out
+        Folder to make.
+    monitor
+        Is told what happens.
+
+    Raises
+    ------
+    ProjectAccessError
+        The folder cannot be made, or an unfinished demonstration lies there.
+    """
+    from her2qp.api import score
+
+    report = out / "report.html"
+    project = build_project(out, monitor)
+    result = score(project, report=report, monitor=monitor)
+    return Demonstration(project, report, result)
+
+
+def build_project(out: Path, monitor: Monitor | None = None) -> Path:
+    """Make the example project unless it is there already.
+
+    Returns
+    -------
+    Path
+        The ``.qpproj``.
+    """
+    from her2qp.qupath.projectfile import find_project_file
+
+    folder, finished = out / "project", out / "complete"
+    if finished.is_file():
+        try:
+            return find_project_file(folder)
+        except ProjectNotFoundError:
+            finished.unlink()
+    if folder.exists():
+        raise ProjectAccessError(
+            "there is a project already, and it is no finished demonstration",
+            where=folder,
+            remedy="Remove it, or name another folder with --out.",
+        )
+    slides = out / "slides"
+    try:
+        slides.mkdir(parents=True, exist_ok=True)
+        path = _build(folder, slides, monitor or Silent())
+        finished.touch()
+    except OSError as error:
+        raise ProjectAccessError(f"the demonstration cannot be built ({error.strerror})", where=out) from error
+    return path
+
+
+def _build(folder: Path, slides: Path, monitor: Monitor) -> Path:
+    from her2qp.qupath.project import create_project
+
+    monitor.step("drawing two artificial H&E slides, 12,288 px a side")
+    with ProcessPoolExecutor(len(_CASES), mp_context=multiprocessing.get_context("spawn")) as pool:
+        drawn = [pool.submit(_draw, slides / f"artificial-HER2-{level}.svs", level, seed) for level, seed in _CASES]
+        monitor.step("fetching the real slide CMU-1-Small-Region.svs")
+        try:
+            real: Path | None = fetch_real_slide(slides)
+        except DownloadError as error:
+            real = None
+            monitor.step(f"{error} Going on without the real slide.")
+        annotated = dict(future.result() for future in drawn)
+    with create_project(folder) as project:
+        if real is not None:
+            _add(project, real, list(_example_regions()))
+        for path, objects in annotated.items():
+            _add(project, path, objects)
+        project.save()
+        return project.path
+
+
+def _add(project: Project, slide: Path, objects: list[PathObject]) -> None:
+    entry = project.add_image(slide, image_type=ImageType.BRIGHTFIELD_H_E)
+    entry.edit(HierarchyEdit(add_objects=tuple(objects)))
+    entry.save()
+
+
+def _draw(path: Path, level: int, seed: int) -> tuple[Path, list[PathObject]]:
+    """Draw a slide and annotate it from its ground truth; runs in a process of its own."""
+    from her2qp.slides.artificial import make_artificial_slide
+
+    made = make_artificial_slide(path, her2_level=level, size=_SIZE, seed=seed)
+    outlines = [(_TUMOR, made.tumour), (_NECROSIS, made.necrosis)]
+    objects = [
+        _annotation(f"{path.name}/{path_class}/{index}", polygon, path_class)
+        for path_class, outline in outlines
+        for index, polygon in enumerate(shapely.get_parts(outline.simplify(2.0)))
+        if polygon.area > 0
+    ]
+    return path, objects
+
+
+def _example_regions() -> Iterator[PathObject]:
+    """Regions on the real slide: an example of a shape with a hole and of an exclusion, no pathologist's judgement."""
+    outline = [(150, 120), (1900, 80), (2100, 1300), (1750, 2650), (900, 2800), (120, 2200), (60, 900)]
+    hole = [(900, 900), (1300, 900), (1300, 1400), (900, 1400)]
+    yield _annotation("real/tumor", shapely.Polygon(outline, [hole]), _TUMOR)
+    yield _annotation("real/ignore", shapely.box(1500, 1900, 2050, 2500), _IGNORE)
+
+
+def _annotation(key: str, polygon: shapely.Polygon, path_class: PathClass) -> PathObject:
+    kind = RoiKind.GEOMETRY if len(polygon.interiors) else RoiKind.POLYGON
+    return PathObject(
+        id=uuid5(_NAMESPACE, key), type=ObjectType.ANNOTATION, roi=Roi(kind, polygon), path_class=path_class
+    )
