@@ -84,7 +84,8 @@ class TissueMask:
         scale = np.array([width, height] * 2) / (*self.slide_size, *self.slide_size)
         x0, y0, x1, y1 = (np.asarray(bounds, np.float64) * scale).T
         tissue = _at(integral, x1, y1) - _at(integral, x0, y1) - _at(integral, x1, y0) + _at(integral, x0, y0)
-        return np.clip(tissue / ((x1 - x0) * (y1 - y0)), 0, 1).astype(np.float32)
+        share = np.clip(tissue / ((x1 - x0) * (y1 - y0)), 0, 1)
+        return np.asarray(share, np.float32)
 
 
 def tissue_pixels(overview: NDArray[np.uint8], pixel_um: float) -> NDArray[np.bool_]:
