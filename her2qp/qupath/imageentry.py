@@ -7,15 +7,26 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from her2qp.errors import CrashedSaveError, SlideNotFoundError, UnsupportedServerError
+from her2qp.errors import (
+    CrashedSaveError,
+    DataFileError,
+    InvalidEditError,
+    ProjectChangedError,
+    SlideNotFoundError,
+    UnsupportedDataError,
+    UnsupportedServerError,
+)
 from her2qp.qupath.calibration import PixelCalibration
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.hierarchy import Hierarchy
+from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
-from her2qp.qupath.projectfile import entry_id_of, entry_metadata
+from her2qp.qupath.projectfile import DEFAULT_VERSION, ProjectFile, entry_id_of, entry_metadata
 from her2qp.qupath.serverbuilder import builder_size, nested_uri_builders, why_unsupported
 from her2qp.qupath.store import ImageSource
 from her2qp.qupath.transaction.disk import access_errors, digest
+from her2qp.qupath.transaction.run import Transaction
+from her2qp.qupath.transaction.verify import Expectation
 from her2qp.qupath.uris import candidate_paths, find_file, uri_name
 
 if TYPE_CHECKING:
@@ -65,9 +76,16 @@ class ImageEntry:
     def metadata(self) -> Mapping[str, str]:
         """Key-value pairs by which QuPath's project browser sorts and filters.
 
-        A dict in mode ``r+``, whose changes :meth:`save` merges into the newest ``.qpproj``; read-only in mode ``r``.
+        To be replaced as a whole in mode ``r+``; :meth:`save` merges the difference into the newest ``.qpproj``.
         """
-        return self._metadata if self._project.mode == "r+" else MappingProxyType(self._metadata)
+        return MappingProxyType(self._metadata)
+
+    @metadata.setter
+    def metadata(self, metadata: Mapping[str, str]) -> None:
+        self._project.require_writable()
+        if not all(isinstance(text, str) for pair in metadata.items() for text in pair):
+            raise InvalidEditError("keys and values of metadata are text", where=f"image {self.name!r}")
+        self._metadata = dict(metadata)
 
     @property
     def server_builder(self) -> dict[str, Any]:
@@ -148,11 +166,41 @@ class ImageEntry:
             The file cannot be read to its end.
         """
         if self._hierarchy is None:
-            data = read_data(self.data_file)
-            self._hierarchy = self._project.store.read(self.source(), data)
+            data = self._read_data()
+            self._hierarchy = self._project.store.read(self._source(), self._parse(data))
             if self._project.mode == "r+":
                 self._seen = digest(data)
         return self._hierarchy
+
+    def _read_data(self) -> bytes | None:
+        """Bytes of the data file, None where the image has none."""
+        try:
+            with access_errors(self.data_file):
+                return self.data_file.read_bytes()
+        except FileNotFoundError:
+            self._refuse_crashed_save()
+            return None
+
+    def _parse(self, data: bytes | None) -> QpData:
+        if data is None:
+            version = self._project.qupath_version or DEFAULT_VERSION
+            return QpData.create(self.server_builder, image_type=ImageType.UNSET, qupath_version=version)
+        try:
+            return QpData.from_bytes(data)
+        except UnsupportedDataError:
+            raise
+        except DataFileError as error:
+            self._refuse_crashed_save(error)
+            raise
+
+    def _refuse_crashed_save(self, cause: DataFileError | None = None) -> None:
+        backup = self.data_file.with_name(self.data_file.name + ".bkp")
+        if backup.exists():
+            raise CrashedSaveError(
+                "QuPath did not finish saving this image",
+                where=backup,
+                remedy="Open the image in QuPath and save it; if data.qpdata is damaged, rename this file to it.",
+            ) from cause
 
     @property
     def image_type(self) -> ImageType:
@@ -183,44 +231,99 @@ class ImageEntry:
         """All rectangular tile detections as arrays."""
         return self.hierarchy.tiles()
 
-    def source(self) -> ImageSource:
-        """What a store needs to know of this image."""
+    def _source(self) -> ImageSource:
         return ImageSource(
             self._project.path, self._image, self.id, self.name, self.data_file, find_file(self._slide_places())
         )
 
+    # --- changing it ---
 
-def read_data(data_file: Path) -> bytes | None:
-    """Bytes of a data file, None where the image has none.
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is anything to save."""
+        return bool(self._edits) or self._metadata != entry_metadata(self._image)
 
-    Raises
-    ------
-    CrashedSaveError
-        There is none, but the backup of a save that QuPath did not finish.
-    ProjectAccessError
-        The file cannot be read.
-    """
-    try:
-        with access_errors(data_file):
-            return data_file.read_bytes()
-    except FileNotFoundError:
-        pass
-    raise_if_crashed(data_file)
-    return None
+    def edit(self, edit: HierarchyEdit) -> None:
+        """Queue a change of the objects; several apply in order. Nothing changes before :meth:`save`.
 
+        Raises
+        ------
+        InvalidEditError
+            QuPath could not read the result back.
+        ProjectAccessError
+            The project is open in mode ``r``.
+        """
+        self._project.require_writable()
+        if not edit.is_empty:
+            self._edits.append(edit.check())
 
-def raise_if_crashed(data_file: Path) -> None:
-    """Refuse an image that QuPath was saving when it died.
+    def save(self) -> None:
+        """Publish the queued changes: the data file first, then the entry's metadata.
 
-    Raises
-    ------
-    CrashedSaveError
-        There is a ``data.qpdata.bkp``.
-    """
-    backup = data_file.with_name(data_file.name + ".bkp")
-    if backup.exists():
-        raise CrashedSaveError(
-            "QuPath did not finish saving this image",
-            where=backup,
-            remedy="Open the image in QuPath and save it, or rename this file to data.qpdata if that one is damaged.",
+        Each file is written beside the old one, read back, compared with what it should hold, and takes the old
+        one's place in one step. Outside of :meth:`Project.transaction` the save is a run of its own.
+
+        Raises
+        ------
+        CrashedSaveError
+            QuPath did not finish saving the image.
+        ProjectChangedError
+            The image was changed by somebody else since it was read.
+        ProjectLockedError
+            Another process is writing to the project.
+        ProjectAccessError
+            The disk is full or the project cannot be written; nothing was changed.
+        DataFileError
+            The data file cannot be read to its end, or the new one is not what it should be.
+        """
+        self._project.require_writable()
+        if not self.is_changed:
+            return
+        with self._project.running("save") as run:
+            newest, newest_digest = self._newest_project_file()
+            if self._edits:
+                self._publish_data(run)
+            newest.merge_metadata(self.id, entry_metadata(self._image), self._metadata)
+            content = newest.to_bytes()
+            if self._metadata != entry_metadata(self._image):
+                run.publish(
+                    newest.path.name,
+                    expected=newest_digest,
+                    write=lambda path: path.write_bytes(content),
+                    check=ProjectFile.read,
+                )
+            self._image = newest.image(self.id)
+            self._metadata = entry_metadata(self._image)
+
+    def _newest_project_file(self) -> tuple[ProjectFile, str]:
+        """The project file as it is now, with its digest; refused where this image is no longer what it was."""
+        newest, newest_digest = self._project.newest_file()
+        if newest.image(self.id).get("serverBuilder") != self._image.get("serverBuilder"):
+            raise ProjectChangedError(
+                "the image was given another slide, pixel size or server since the project was read",
+                where=f"image {self.name!r}",
+                remedy="Run again.",
+            )
+        return newest, newest_digest
+
+    def _publish_data(self, run: Transaction) -> None:
+        self._refuse_crashed_save()
+        data = self._read_data()
+        present = digest(data)
+        if self._seen not in (None, present):
+            raise ProjectChangedError(
+                "somebody else changed the image after it was read",
+                where=self.data_file,
+                remedy="Close the project in QuPath and run again.",
+            )
+        content, store = self._parse(data), self._project.store
+        expectation = Expectation.of(content)
+        for edit in self._edits:
+            expectation = expectation.after(edit)
+        run.publish(
+            f"data/{self.id}/data.qpdata",
+            expected=present,
+            write=lambda path: store.write(self._source(), content, self._edits, path),
+            check=lambda path: expectation.check(QpData.read(path), tolerance=store.geometry_tolerance),
         )
+        self._edits, self._hierarchy, self._seen = [], None, None

@@ -1,25 +1,41 @@
-"""A QuPath project: its images, its class list, and who reads its objects."""
+"""A QuPath project: its images, its class list, and who reads and writes its objects."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import contextlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
-from her2qp.errors import ImageNotFoundError
+from her2qp.errors import ImageNotFoundError, ProjectAccessError
+from her2qp.qupath.backends import Backend, choose_backend, open_store
 from her2qp.qupath.classes import PathClass
-from her2qp.qupath.classlist import CLASS_LIST, parse_class_list
+from her2qp.qupath.classlist import CLASS_LIST, DEFAULT_CLASSES, merge_class_list, parse_class_list
 from her2qp.qupath.imageentry import ImageEntry
-from her2qp.qupath.jsonfile import read_bounded
-from her2qp.qupath.projectfile import ProjectFile, find_project_file
-from her2qp.qupath.store import NativeStore, Store, StoreName
-from her2qp.qupath.transaction.disk import access_errors
+from her2qp.qupath.jsonfile import read_bounded, to_gson
+from her2qp.qupath.native.qpdata import QpData
+from her2qp.qupath.objects import ImageType
+from her2qp.qupath.projectfile import DEFAULT_VERSION, ProjectFile, find_project
+from her2qp.qupath.serverbuilder import new_uri_builder
+from her2qp.qupath.store import Store, StoreName
+from her2qp.qupath.transaction.disk import access_errors, digest, write_atomically
+from her2qp.qupath.transaction.run import Transaction
 
-__all__ = ["Backend", "ImageEntry", "Mode", "Project", "open_project"]
+__all__ = [
+    "Backend",
+    "ImageEntry",
+    "Mode",
+    "Project",
+    "choose_backend",
+    "create_project",
+    "find_project",
+    "open_project",
+]
 
 Mode = Literal["r", "r+"]
-Backend = Literal["auto", "paquo", "native"]
 
 
 def open_project(path: str | Path, mode: Mode = "r", backend: Backend = "auto") -> Project:
@@ -52,20 +68,73 @@ def open_project(path: str | Path, mode: Mode = "r", backend: Backend = "auto") 
     """
     if mode not in ("r", "r+"):
         raise ValueError(f"mode must be 'r' or 'r+', not {mode!r}")
-    file = ProjectFile.read(find_project_file(Path(path)))
-    return Project(file, mode, NativeStore(file.version))
+    file = ProjectFile.read(find_project(Path(path)))
+    store, note = open_store(backend, file.version)
+    return Project(file, mode, store, note)
+
+
+def create_project(
+    folder: str | Path,
+    *,
+    qupath_version: str = DEFAULT_VERSION,
+    path_classes: Sequence[PathClass] = DEFAULT_CLASSES,
+    backend: Backend = "native",
+) -> Project:
+    """Make a new, empty project that QuPath 0.3 to 0.7 opens, and open it in mode ``r+``.
+
+    Parameters
+    ----------
+    folder
+        The project's folder, made if it is not there.
+    qupath_version
+        Version that the project names as its writer.
+    path_classes
+        The class list; by default what QuPath lists in a new project.
+    backend
+        As for :func:`open_project`.
+
+    Raises
+    ------
+    ProjectAccessError
+        The folder holds a project already, or cannot be written.
+    """
+    path = Path(folder) / "project.qpproj"
+    if any(path.parent.glob("*.qpproj")):
+        raise ProjectAccessError("there is a QuPath project in this folder already", where=path.parent)
+    file, class_list = ProjectFile.create(path, qupath_version), path.parent / CLASS_LIST
+    classes = merge_class_list(None, (), path_classes, where=class_list)
+    with access_errors(path.parent):
+        class_list.parent.mkdir(parents=True, exist_ok=True)
+        if classes is not None:
+            write_atomically(class_list, lambda temporary: temporary.write_bytes(classes))
+        write_atomically(path, lambda temporary: temporary.write_bytes(file.to_bytes()))
+    return open_project(path, "r+", backend)
 
 
 class Project:
-    """An open QuPath project. Use :func:`open_project` or :func:`~her2qp.qupath.newproject.create_project`."""
+    """An open QuPath project. Use :func:`open_project` or :func:`create_project`.
+
+    Parameters
+    ----------
+    file
+        The parsed ``.qpproj``.
+    mode
+        ``r`` or ``r+``.
+    store
+        Who reads and writes the objects.
+    backend_note
+        Why it is that store, where the user may wonder.
+    """
 
     def __init__(self, file: ProjectFile, mode: Mode, store: Store, backend_note: str | None = None) -> None:
         self.file = file
         self.mode: Mode = mode
         self.store = store
         self.backend_note = backend_note
-        self._images = tuple(ImageEntry(self, image) for image in file.images)
+        self._images = [ImageEntry(self, image) for image in file.images]
+        self._listed: tuple[PathClass, ...] | None = None
         self._path_classes: tuple[PathClass, ...] | None = None
+        self._run: Transaction | None = None
 
     def __enter__(self) -> Project:
         return self
@@ -78,12 +147,11 @@ class Project:
     def __repr__(self) -> str:
         return f"<Project {self.name!r} ({len(self.images)} images, mode {self.mode}, {self.backend})>"
 
-    def __iter__(self) -> Iterator[ImageEntry]:
-        return iter(self.images)
-
     def close(self) -> None:
         """Release what the project holds. Changes that were not saved are dropped."""
         self.store.close()
+
+    # --- reading ---
 
     @property
     def path(self) -> Path:
@@ -114,7 +182,7 @@ class Project:
     @property
     def images(self) -> Sequence[ImageEntry]:
         """The images in project order."""
-        return self._images
+        return tuple(self._images)
 
     def image(self, name_or_id: str | int) -> ImageEntry:
         """The image of that name or id.
@@ -132,7 +200,7 @@ class Project:
 
     @property
     def path_classes(self) -> tuple[PathClass, ...]:
-        """The project's class list.
+        """The project's class list. In mode ``r+`` it can be replaced; :meth:`save` merges the difference.
 
         Raises
         ------
@@ -140,13 +208,180 @@ class Project:
             ``classes.json`` is not a class list.
         """
         if self._path_classes is None:
-            self._path_classes = parse_class_list(self._read_class_list(), where=self.folder / CLASS_LIST)
+            self._listed = self._path_classes = parse_class_list(self._read_class_list(), where=self._class_list)
         return self._path_classes
 
+    @path_classes.setter
+    def path_classes(self, path_classes: Sequence[PathClass]) -> None:
+        self.require_writable()
+        if self._listed is None:
+            self._listed = self.path_classes
+        self._path_classes = tuple(path_class.check() for path_class in path_classes)
+
+    @property
+    def _class_list(self) -> Path:
+        return self.folder / CLASS_LIST
+
     def _read_class_list(self) -> bytes | None:
-        path = self.folder / CLASS_LIST
         try:
-            with access_errors(path):
-                return read_bounded(path)
+            with access_errors(self._class_list):
+                return read_bounded(self._class_list)
         except FileNotFoundError:
             return None
+
+    def newest_file(self) -> tuple[ProjectFile, str]:
+        """The ``.qpproj`` as it is on disk now, and its digest."""
+        try:
+            with access_errors(self.path):
+                data = read_bounded(self.path)
+        except FileNotFoundError as error:
+            raise ProjectAccessError("the project is gone", where=self.path) from error
+        return ProjectFile.from_bytes(self.path, data), digest(data)
+
+    # --- writing ---
+
+    def require_writable(self) -> None:
+        """Refuse a change in mode ``r``.
+
+        Raises
+        ------
+        ProjectAccessError
+            The project is open for reading only.
+        """
+        if self.mode != "r+":
+            raise ProjectAccessError("opened for reading only", where=self.path, remedy="Open it in mode 'r+'.")
+
+    @contextlib.contextmanager
+    def transaction(self, run_id: str, command: str, *, wait_s: float = 0.0) -> Iterator[Transaction]:
+        """Hold the project's lock over several saves, which can then be undone together.
+
+        Parameters
+        ----------
+        run_id
+            Names the run: letters, digits, dots, hyphens and underscores.
+        command
+            What is being done, told to others who want the lock.
+        wait_s
+            How long to wait for another holder of the lock.
+
+        Raises
+        ------
+        ProjectLockedError
+            Another process holds the lock.
+        ProjectAccessError
+            The project cannot be written.
+        """
+        self.require_writable()
+        with Transaction(self.folder, run_id, command, wait_s=wait_s) as run:
+            self._run = run
+            try:
+                yield run
+            finally:
+                self._run = None
+
+    @contextlib.contextmanager
+    def running(self, command: str) -> Iterator[Transaction]:
+        """The transaction that is open, or a new one of its own."""
+        if self._run is not None:
+            yield self._run
+            return
+        run_id = f"{command.replace(' ', '-')}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
+        with self.transaction(run_id, command, wait_s=10.0) as run:
+            yield run
+
+    def save(self) -> None:
+        """Publish the class list and the queued changes of every image; errors as for :meth:`ImageEntry.save`."""
+        self.require_writable()
+        changed = [image for image in self.images if image.is_changed]
+        if not changed and self._path_classes == self._listed:
+            return
+        with self.running("save") as run:
+            self._save_class_list(run)
+            for image in changed:
+                image.save()
+
+    def _save_class_list(self, run: Transaction) -> None:
+        if self._path_classes is None or self._listed is None or self._path_classes == self._listed:
+            return
+        present = self._read_class_list()
+        new = merge_class_list(present, self._listed, self._path_classes, where=self._class_list)
+        if new is None:
+            run.remove(CLASS_LIST, expected=digest(present))
+        elif new != present:
+            run.publish(CLASS_LIST, expected=digest(present), write=lambda path: path.write_bytes(new))
+        self._listed = self._path_classes = None
+
+    def add_image(
+        self,
+        slide_path: str | Path,
+        *,
+        name: str | None = None,
+        size: tuple[int, int] | None = None,
+        mpp: tuple[float, float] | None = None,
+        levels: Sequence[tuple[int, int]] = (),
+        magnification: float | None = None,
+        tile_size: tuple[int, int] = (256, 256),
+        image_type: ImageType = ImageType.UNSET,
+        description: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+    ) -> ImageEntry:
+        """Add a brightfield RGB slide to the project, at once.
+
+        Parameters
+        ----------
+        slide_path
+            The slide file, which QuPath will open with OpenSlide.
+        name
+            Name of the image; by default that of the file.
+        size
+            Width and height at full resolution in pixels. Without it the project knows nothing about the image but
+            its file, and `mpp`, `levels` and `magnification` count for nothing.
+        mpp
+            Pixel width and height in µm.
+        levels
+            Width and height of every pyramid level of the file, full resolution first.
+        magnification
+            Of the objective.
+        tile_size
+            Width and height of the tiles in the file.
+        image_type
+            Image type; with ``UNSET`` QuPath asks when the image is first opened.
+        description, metadata
+            As shown in QuPath's project browser.
+
+        Raises
+        ------
+        ProjectError
+            As for :meth:`ImageEntry.save`.
+        """
+        self.require_writable()
+        slide_path = Path(slide_path)
+        name = name or slide_path.name
+        builder = new_uri_builder(
+            slide_path,
+            name=name,
+            size=size,
+            mpp=mpp,
+            levels=levels,
+            magnification=magnification,
+            tile_size=tile_size,
+        )
+        with self.running("add image") as run:
+            newest, present = self.newest_file()
+            entry_id = newest.add_image(builder, name=name, description=description, metadata=metadata or {})
+            folder = f"data/{entry_id}"
+            run.publish(f"{folder}/server.json", expected="absent", write=lambda p: p.write_bytes(to_gson(builder)))
+            if image_type is not ImageType.UNSET:
+                version = newest.version or DEFAULT_VERSION
+                data = QpData.create(builder, image_type=image_type, qupath_version=version).to_bytes()
+                run.publish(
+                    f"{folder}/data.qpdata", expected="absent", write=lambda p: p.write_bytes(data), check=QpData.read
+                )
+            content = newest.to_bytes()
+            run.publish(
+                self.path.name, expected=present, write=lambda p: p.write_bytes(content), check=ProjectFile.read
+            )
+        self.file = newest
+        entry = ImageEntry(self, newest.image(entry_id))
+        self._images.append(entry)
+        return entry

@@ -13,11 +13,14 @@ from her2qp.errors import ProjectChangedError, ProjectFormatError, ProjectNotFou
 from her2qp.qupath.jsonfile import parse_json, read_bounded, to_gson
 from her2qp.qupath.uris import file_uri
 
+DEFAULT_VERSION = "0.5.1"
+"""Version that new files name as their writer: every QuPath from 0.3 to 0.7 reads them."""
+
 _UNREADABLE_VERSIONS = ("v0.2.0-m1", "v0.2.0-m2")
 _MAX_ENTRY_ID = 2**63 - 1
 
 
-def find_project_file(path: Path) -> Path:
+def find_project(path: Path) -> Path:
     """The ``.qpproj`` that a user means by it or by its folder.
 
     Raises

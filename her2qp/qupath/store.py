@@ -5,15 +5,14 @@ Everything else (the ``.qpproj``, the class list, locking, backups, publishing) 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from her2qp.errors import DataFileError
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.hierarchy import Hierarchy
 from her2qp.qupath.native.qpdata import QpData
-from her2qp.qupath.objects import ImageType
 
 StoreName = Literal["native", "paquo"]
 
@@ -57,24 +56,18 @@ class Store(Protocol):
     def geometry_tolerance(self) -> float:
         """How far, in pixels, a vertex may move when this store writes an object that it does not edit."""
 
-    def read(self, source: ImageSource, data: bytes | None) -> Hierarchy:
-        """Objects of an image; `data` holds the bytes of its data file, None where it has none.
+    def read(self, source: ImageSource, content: QpData) -> Hierarchy:
+        """Objects of an image, whose data file was parsed to its end as `content`."""
+
+    def write(self, source: ImageSource, content: QpData, edits: Sequence[HierarchyEdit], destination: Path) -> None:
+        """Write a complete new data file, with `edits` applied in order, to `destination`.
+
+        The old file is not touched; `content`, which is what it holds, may be.
 
         Raises
         ------
-        DataFileError
-            The file cannot be read to its end.
-        """
-
-    def write_edit(self, source: ImageSource, data: bytes | None, edit: HierarchyEdit, destination: Path) -> None:
-        """Write a complete new data file with `edit` applied to `destination`; the old one is not touched.
-
-        Raises
-        ------
-        DataFileError
-            The old file cannot be read to its end.
         InvalidEditError
-            The edit does not fit the image.
+            An edit does not fit the image.
         """
 
     def close(self) -> None:
@@ -82,42 +75,20 @@ class Store(Protocol):
 
 
 class NativeStore:
-    """Pure Python: edits the object graph of the file and keeps everything that the edit does not touch."""
+    """Pure Python: edits the object graph of the file and keeps everything that the edits do not touch."""
 
     name: StoreName = "native"
     geometry_tolerance = 0.0
 
-    def __init__(self, qupath_version: str | None) -> None:
-        self._qupath_version = qupath_version
-
-    def read(self, source: ImageSource, data: bytes | None) -> QpData:
+    def read(self, source: ImageSource, content: QpData) -> Hierarchy:
         """See :meth:`Store.read`."""
-        return parse_data(source, data, self._qupath_version)
+        return content
 
-    def write_edit(self, source: ImageSource, data: bytes | None, edit: HierarchyEdit, destination: Path) -> None:
-        """See :meth:`Store.write_edit`."""
-        content = self.read(source, data)
-        content.apply(edit)
+    def write(self, source: ImageSource, content: QpData, edits: Sequence[HierarchyEdit], destination: Path) -> None:
+        """See :meth:`Store.write`."""
+        for edit in edits:
+            content.apply(edit)
         destination.write_bytes(content.to_bytes())
 
     def close(self) -> None:
         """Nothing is held."""
-
-
-def parse_data(source: ImageSource, data: bytes | None, qupath_version: str | None) -> QpData:
-    """Parse a data file to its end, or make the empty content of an image that has none.
-
-    Raises
-    ------
-    DataFileError
-        The bytes are not a complete ``data.qpdata``.
-    """
-    if data is None:
-        server = source.image.get("serverBuilder") or {}
-        return QpData.create(server, image_type=ImageType.UNSET, qupath_version=qupath_version or "0.5.1")
-    try:
-        return QpData.from_bytes(data)
-    except DataFileError as error:
-        if error.where is None:
-            error.where = str(source.data_file)
-        raise

@@ -1,0 +1,174 @@
+"""Whether a file that was just written holds everything it should, before it takes the old one's place.
+
+What it should hold follows from the old objects and the edit alone: everything that was there and was not removed,
+as it was, and everything that was added.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping
+from uuid import UUID
+
+import numpy as np
+
+from her2qp.errors import DataFileError
+from her2qp.qupath.edits import HierarchyEdit
+from her2qp.qupath.hierarchy import Hierarchy
+from her2qp.qupath.objects import ImageType, ObjectType, PathObject, Roi
+from her2qp.qupath.transaction.tilerows import TileRows
+
+_EXACT_FIELDS = ("type", "path_class", "name", "color", "locked", "metadata", "parent", "is_missing")
+_DOUBLE_PRECISION = (ObjectType.ANNOTATION, ObjectType.TMA_CORE)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Expectation:
+    """What an image holds after an edit.
+
+    Parameters
+    ----------
+    image_type
+        Image type.
+    counts
+        Number of objects of each type.
+    objects
+        Every object that is not a rectangular tile, by id.
+    tiles
+        The rectangular tiles.
+    """
+
+    image_type: ImageType
+    counts: Counter[ObjectType]
+    objects: Mapping[UUID, PathObject]
+    tiles: TileRows
+
+    @classmethod
+    def of(cls, hierarchy: Hierarchy) -> Expectation:
+        """What `hierarchy` holds now."""
+        rows = TileRows.from_table(hierarchy.tiles())
+        return cls(hierarchy.image_type, hierarchy.count(), _objects(hierarchy), rows)
+
+    def after(self, edit: HierarchyEdit) -> Expectation:
+        """The same after `edit`."""
+        parents: dict[UUID, UUID | None] = {obj_id: obj.parent for obj_id, obj in self.objects.items()}
+        parents.update(self.tiles.parents_of(edit.remove))
+
+        def surviving(parent: UUID | None) -> UUID | None:
+            while parent is not None and parent in edit.remove:
+                parent = parents[parent]
+            return parent
+
+        objects = {
+            obj_id: _edited(dataclasses.replace(obj, parent=surviving(obj.parent)), edit)
+            for obj_id, obj in self.objects.items()
+            if obj_id not in edit.remove
+        }
+        rows = self.tiles.without(edit.remove).with_measurements(edit).with_parents(surviving)
+        counts = Counter(self.counts)
+        counts.subtract(obj.type for obj_id, obj in self.objects.items() if obj_id in edit.remove)
+        counts.subtract({ObjectType.TILE: len(self.tiles) - len(rows)})
+        objects.update({obj.id: obj for obj in edit.add_objects})
+        counts.update(obj.type for obj in edit.add_objects)
+        if edit.add_tiles is not None and len(edit.add_tiles):
+            rows = rows.joined(TileRows.from_table(edit.add_tiles))
+            counts.update({ObjectType.TILE: len(edit.add_tiles)})
+        return Expectation(self.image_type, counts, objects, rows)
+
+    def check(self, written: Hierarchy, *, tolerance: float = 0.0) -> None:
+        """Compare with what was read back.
+
+        Parameters
+        ----------
+        written
+            The hierarchy of the new file.
+        tolerance
+            How far a vertex may have moved, in pixels.
+
+        Raises
+        ------
+        DataFileError
+            Something is missing, changed, or was not asked for.
+        """
+        if written.image_type is not self.image_type:
+            raise _difference(f"the image type is {written.image_type} instead of {self.image_type}")
+        counts, objects, rows = written.count(), _objects(written), TileRows.from_table(written.tiles())
+        if +counts != +self.counts:
+            raise _difference(f"it holds {dict(+counts)} instead of {dict(+self.counts)}")
+        expected = dict(self.objects)
+        added_tiles = [
+            obj_id for obj_id in expected.keys() - objects.keys() if expected[obj_id].type is ObjectType.TILE
+        ]
+        if added_tiles:  # rectangles that were added one by one are read back among the tiles
+            rows = rows.without(frozenset(added_tiles))
+            for obj_id in added_tiles:
+                del expected[obj_id]
+        if objects.keys() != expected.keys():
+            raise _difference(f"{len(objects.keys() ^ expected.keys())} objects are missing or were not asked for")
+        for obj_id, wanted in expected.items():
+            field = _first_difference(wanted, objects[obj_id], tolerance)
+            if field is not None:
+                raise _difference(f"the {field} of {wanted.type} {obj_id} changed")
+        problem = self.tiles.difference(rows, tolerance)
+        if problem is not None:
+            raise _difference(problem)
+
+
+def _difference(what: str) -> DataFileError:
+    return DataFileError(
+        f"the file that was written is not what it should be: {what}",
+        remedy="The project was left as it was. Please report this as a bug of her2qp.",
+    )
+
+
+def _objects(hierarchy: Hierarchy) -> dict[UUID, PathObject]:
+    """Every object but the rectangular tiles, by id. Detections are only made when there are any but such tiles."""
+    objects = {obj.id: obj for obj in (*hierarchy.annotations, *hierarchy.tma_cores)}
+    tiles = hierarchy.tiles()
+    if hierarchy.count().total() > len(objects) + len(tiles):
+        rectangular = {row.tobytes() for row in tiles.ids}
+        objects.update({obj.id: obj for obj in hierarchy.objects() if obj.id.bytes not in rectangular})
+    return objects
+
+
+def _edited(obj: PathObject, edit: HierarchyEdit) -> PathObject:
+    dropped, changed = edit.drop_measurements.get(obj.id), edit.set_measurements.get(obj.id)
+    if not dropped and not changed:
+        return obj
+    kept = {name: value for name, value in obj.measurements.items() if name not in (dropped or ())}
+    return dataclasses.replace(obj, measurements={**kept, **(changed or {})})
+
+
+def _first_difference(wanted: PathObject, found: PathObject, tolerance: float) -> str | None:
+    """Name of the first part in which two objects differ, None if they are the same."""
+    for field in _EXACT_FIELDS:
+        if getattr(wanted, field) != getattr(found, field):
+            return field.replace("_", " ")
+    if not _same_number(wanted.class_probability, found.class_probability, double=True):
+        return "class probability"
+    double = wanted.type in _DOUBLE_PRECISION
+    if wanted.measurements.keys() != found.measurements.keys() or not all(
+        _same_number(value, found.measurements[name], double=double) for name, value in wanted.measurements.items()
+    ):
+        return "measurements"
+    if not _same_roi(wanted.roi, found.roi, tolerance):
+        return "ROI"
+    return None if _same_roi(wanted.nucleus, found.nucleus, tolerance) else "nucleus"
+
+
+def _same_number(wanted: float, found: float, *, double: bool) -> bool:
+    if math.isnan(wanted) or math.isnan(found):
+        return math.isnan(wanted) and math.isnan(found)
+    return wanted == found if double else bool(np.float32(wanted) == np.float32(found))
+
+
+def _same_roi(wanted: Roi | None, found: Roi | None, tolerance: float) -> bool:
+    if wanted is None or found is None:
+        return wanted is found
+    if wanted.kind is not found.kind or wanted.plane != found.plane:
+        return False
+    if wanted.geometry.equals_exact(found.geometry, tolerance):
+        return True
+    return tolerance > 0 and wanted.geometry.hausdorff_distance(found.geometry) <= tolerance
