@@ -7,6 +7,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A test that imports a library for the first time, or meets a busy machine, is slow without being wrong.
+settings.register_profile("her2qp", deadline=None)
+settings.load_profile("her2qp")
 
 GOLDEN_VERSIONS = ("0.3.2", "0.4.4", "0.5.1", "0.6.0", "0.7.0")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
     from her2qp.features.extractor import Extractor
     from her2qp.features.store import FeatureStore
     from her2qp.models.bundle import Bundle
+    from her2qp.qupath.objects import PathObject
     from her2qp.qupath.project import ImageEntry
     from her2qp.scoring.settings import ScoreSettings
     from her2qp.slides.slide import Slide
-    from her2qp.tiling.regions import Region
+    from her2qp.tiling.regions import Region, RegionSet
     from her2qp.tiling.tiles import Tiles
 
 Progress = Callable[[int], None]
@@ -142,19 +143,25 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
         The entry's ``data.qpdata`` cannot be read.
     """
     from her2qp.slides import check_size, open_slide, resolve_mpp
-    from her2qp.tiling import TileGrid, make_regions, make_tiles, whole_slide_region
+    from her2qp.tiling import TileGrid, make_tiles
 
     annotations = entry.annotations
     with open_slide(entry.require_slide()) as slide:
         check_size(slide, entry.size, where=entry.name)
         calibration = entry.pixel_calibration
         slide_mpp = resolve_mpp((calibration.width, calibration.height), slide.mpp, settings.mpp, where=entry.name)
-        found = (whole_slide_region if settings.whole_tissue else make_regions)(
-            annotations,
-            slide_size=slide.size,
-            **({} if settings.whole_tissue else {"classes": settings.wanted_classes()}),
-            exclude=settings.excluded_classes(),
-        )
+        found = _find_regions(annotations, slide.size, settings)
         grid = TileGrid(tile_px=tile_px, mpp=mpp, slide_mpp=slide_mpp)
-        placed = make_tiles(slide, found.regions, grid, min_region=settings.min_region, min_tissue=settings.min_tissue)
-        yield TilePlan(slide, slide_mpp, found.regions, placed.tiles, placed.reason, tuple(found.notes))
+        placed = make_tiles(slide, found, grid, min_region=settings.min_region, min_tissue=settings.min_tissue)
+        yield TilePlan(slide, slide_mpp, list(found.regions), placed.tiles, placed.reason, tuple(found.notes))
+
+
+def _find_regions(
+    annotations: Sequence[PathObject], slide_size: tuple[int, int], settings: ScoreSettings
+) -> RegionSet:
+    from her2qp.tiling import make_regions, whole_slide_region
+
+    exclude = settings.excluded_classes()
+    if settings.whole_tissue:
+        return whole_slide_region(annotations, slide_size=slide_size, exclude=exclude)
+    return make_regions(annotations, slide_size=slide_size, classes=settings.wanted_classes(), exclude=exclude)
