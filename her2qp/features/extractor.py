@@ -57,7 +57,7 @@ class Extractor:
         Raises
         ------
         ExtractorError
-            The tiles have another shape or type, or the network gives something else than it promises.
+            The tiles have another shape or type, or the network gives something else than finite numbers.
         """
         self._require_tiles(tiles)
         features = np.empty((len(tiles), self.info.dimension), dtype=np.float32)
@@ -67,7 +67,7 @@ class Extractor:
             if missing:
                 batch = np.concatenate([batch, np.full((missing, *tiles.shape[1:]), 255, dtype=np.uint8)])
             output = self._run(batch)
-            self._require_features(output)
+            self._require_finite(output)
             features[start : start + self.batch_size] = output[: self.batch_size - missing]
         return features
 
@@ -77,11 +77,7 @@ class Extractor:
             what = f"tiles must be uint8 (n, {side}, {side}, 3), not {tiles.dtype} {tiles.shape}"
             raise ExtractorError(what, where=self.info.id)
 
-    def _require_features(self, output: NDArray[np.float32]) -> None:
-        expected = (self.batch_size, self.info.dimension)
-        if output.shape != expected:
-            what = f"the network gives features of shape {output.shape} where {expected} is promised"
-            raise ExtractorError(what, where=self.info.id, remedy="Correct `dimension` in its description.")
+    def _require_finite(self, output: NDArray[np.float32]) -> None:
         if not np.isfinite(output).all():
             what = f"the network gives features that are not finite numbers (runtime {self.runtime})"
             raise ExtractorError(what, where=self.info.id, remedy="Try the runtime `eager`.")

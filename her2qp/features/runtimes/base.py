@@ -25,22 +25,43 @@ class Job:
     info
         The extractor.
     network
-        The network in evaluation mode, on the CPU.
+        Gives the network in evaluation mode, on the CPU; loads it when first asked.
     batch_size
         Number of tiles of every batch.
     threads
         Number of threads that may compute.
-    cache
-        Folder for converted networks; they are keyed by weights and versions.
+    folder
+        Folder for the converted network; belongs to this extractor, batch size, machine and versions alone.
     """
 
     info: ExtractorInfo
-    network: TileNetwork
+    network: Callable[[], TileNetwork]
     batch_size: int
     threads: int
-    cache: Path
+    folder: Path
 
     @property
     def batch_shape(self) -> tuple[int, int, int, int]:
         """Shape of every batch."""
         return (self.batch_size, self.info.tile_px, self.info.tile_px, 3)
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """A way to run a network.
+
+    Parameters
+    ----------
+    name
+        What a user calls it.
+    missing
+        Says what is missing to use it on this machine, as a sentence; None where nothing is.
+    build
+        Makes it ready for a job.
+
+        Raises :class:`~her2qp.errors.ExtractorError` where it cannot run this network.
+    """
+
+    name: str
+    missing: Callable[[], str | None]
+    build: Callable[[Job], Run]

@@ -12,26 +12,26 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from her2qp.features.runtimes.base import Job, Run
+from her2qp.features.runtimes.base import Job, Run, Runtime
 
 
-def build_eager(job: Job) -> Run:
+def _build_eager(job: Job) -> Run:
     """PyTorch as it is, with the images channels-last in memory (faster for convolutions, same numbers)."""
-    return _runner(job.network.to(memory_format=torch.channels_last), job.threads)  # type: ignore[call-overload]
+    return _runner(job.network().to(memory_format=torch.channels_last), job.threads)  # type: ignore[call-overload]
 
 
-def build_compiled(job: Job) -> Run:
+def _build_compiled(job: Job) -> Run:
     """PyTorch compiled by its inductor: about a minute at the first batch, needs a C++ compiler."""
-    network = job.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network = job.network().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     compiled = cast("Callable[[Tensor], Tensor]", torch.compile(network, dynamic=False))
     return _runner(compiled, job.threads)
 
 
-def compiler_missing() -> str | None:
-    """What is missing for :func:`build_compiled`; None where nothing is."""
+def _compiler_missing() -> str | None:
+    """What is missing for the compiled runtime; None where nothing is."""
     if any(which(name) for name in ("c++", "g++", "clang++", "cl")):
         return None
-    return "it needs a C++ compiler"
+    return "The compiled runtime needs a C++ compiler."
 
 
 def _runner(network: Callable[[Tensor], Tensor], threads: int) -> Run:
@@ -52,3 +52,7 @@ def _torch_threads(threads: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+EAGER = Runtime("eager", missing=lambda: None, build=_build_eager)
+COMPILED = Runtime("compiled", missing=_compiler_missing, build=_build_compiled)
