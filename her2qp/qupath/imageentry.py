@@ -106,7 +106,7 @@ class ImageEntry:
     @property
     def slide_path(self) -> Path | None:
         """The slide file where it is now, None if it was not found or the builder is not a plain one."""
-        return None if self.server_problem else find_file(self._slide_places())
+        return None if self.server_problem or self.uri is None else find_file(self._places(self.uri))
 
     def require_slide(self) -> Path:
         """The slide file where it is now.
@@ -122,8 +122,7 @@ class ImageEntry:
             raise UnsupportedServerError(self.server_problem, where=f"image {self.name!r}")
         path = self.slide_path
         if path is None:
-            places = self._slide_places()
-            tried = ", ".join(map(str, places)) if places else f"{self.uri} is not a local file"
+            tried = ", ".join(map(str, self._places(self.uri or ""))) or f"{self.uri} is not a local file"
             raise SlideNotFoundError(
                 f"the slide file was not found ({tried})",
                 where=f"image {self.name!r}",
@@ -131,11 +130,8 @@ class ImageEntry:
             )
         return path
 
-    def _slide_places(self) -> list[Path]:
-        if self.uri is None:
-            return []
-        file = self._project.file
-        return candidate_paths(self.uri, project_uri=file.uri, project_folder=self._project.folder)
+    def _places(self, uri: str) -> list[Path]:
+        return candidate_paths(uri, project_uri=self._project.file.uri, project_folder=self._project.folder)
 
     @property
     def size(self) -> tuple[int, int] | None:
@@ -232,8 +228,15 @@ class ImageEntry:
         return self.hierarchy.tiles()
 
     def _source(self) -> ImageSource:
+        found = {b["uri"]: find_file(self._places(b["uri"])) for b in nested_uri_builders(self.server_builder)}
         return ImageSource(
-            self._project.path, self._image, self.id, self.name, self.data_file, find_file(self._slide_places())
+            self._project.path,
+            self._image,
+            self.id,
+            self.name,
+            self.data_file,
+            {uri: path for uri, path in found.items() if path is not None},
+            tuple(uri for uri, path in found.items() if path is None),
         )
 
     # --- changing it ---

@@ -5,7 +5,7 @@ Everything else (the ``.qpproj``, the class list, locking, backups, publishing) 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -33,8 +33,10 @@ class ImageSource:
         Its name, for messages.
     data_file
         Its ``data.qpdata``, which need not exist.
-    slide_path
-        The slide file where it was found.
+    slides
+        Where the files of its slides were found, by the URIs in `image`.
+    missing_slides
+        URIs whose files were not found.
     """
 
     project_file: Path
@@ -42,7 +44,8 @@ class ImageSource:
     entry_id: int
     name: str
     data_file: Path
-    slide_path: Path | None
+    slides: Mapping[str, Path]
+    missing_slides: tuple[str, ...]
 
 
 class Store(Protocol):

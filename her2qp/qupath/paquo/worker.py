@@ -1,0 +1,146 @@
+"""The process that runs QuPath: reads requests, lets QuPath's own code do them, replies.
+
+Requests and replies are lines of JSON on standard input and output. Objects travel as ``data.qpdata`` files, which
+QuPath reads and writes in bulk, never one by one through the bridge between Python and Java. QuPath prints its log to
+standard output, so that is sent where errors go before Java starts.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+_ENTRY_ID_PROPERTY = "PROJECT_ENTRY_ID"
+
+
+class QuPathSession:
+    """QuPath's classes in the virtual machine of this process."""
+
+    def __init__(self) -> None:
+        import paquo.java as java  # starts the virtual machine
+
+        java.LogManager.setWarn()
+        self._class = java.JClass
+        self._load_openslide()
+
+    def _load_openslide(self) -> None:
+        """QuPath 0.5 does not load OpenSlide by itself without its user interface, and would take another reader."""
+        try:
+            loader = self._class("qupath.lib.images.servers.openslide.jna.OpenSlideLoader")
+        except TypeError:  # no such class in this QuPath
+            return
+        loader.tryToLoadQuietly()
+
+    def rewrite(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Open the one image of a project, edit its objects, and write what QuPath would save."""
+        file, path_io = self._class("java.io.File"), self._class("qupath.lib.io.PathIO")
+        buffered_image = self._class("java.awt.image.BufferedImage")
+        project = self._class("qupath.lib.projects.ProjectIO").loadProject(file(request["project"]), buffered_image)
+        image_data = project.getImageList().get(0).readImageData()
+        try:
+            hierarchy = image_data.getHierarchy()
+            self._set_ids(hierarchy, request["ids"])
+            for edit in request["edits"]:
+                self._apply(hierarchy, edit)
+                hierarchy.fireHierarchyChangedEvent(hierarchy)
+            # what QuPath would have recorded, had it worked on the project itself
+            image_data.setProperty(_ENTRY_ID_PROPERTY, self._class("java.lang.String")(request["entry_property"]))
+            image_data.setLastSavedPath(request["data_file"], True)
+            path_io.writeImageData(file(request["destination"]), image_data)
+        finally:
+            if hasattr(image_data, "close"):
+                image_data.close()
+            else:
+                image_data.getServer().close()
+        return {"written": request["destination"]}
+
+    def _set_ids(self, hierarchy: Any, ids: list[str]) -> None:
+        """Give objects of a file without ids those by which her2qp knows them; QuPath made up others."""
+        if ids:
+            for obj, obj_id in zip(_descendants(hierarchy.getRootObject()), ids, strict=True):
+                obj.setID(self._uuid(obj_id))
+
+    def _apply(self, hierarchy: Any, edit: dict[str, Any]) -> None:
+        named = [*edit["remove"], *edit["drop"], *edit["set"], *edit["parents"]]
+        ids = self._class("java.util.ArrayList")(len(named))
+        for obj_id in named:
+            ids.add(self._uuid(obj_id))
+        tools = self._class("qupath.lib.objects.PathObjectTools")
+        found = tools.findByUUID(ids, hierarchy.getFlattenedObjectList(None))
+        for obj_id, names in edit["drop"].items():
+            found.get(self._uuid(obj_id)).getMeasurementList().removeMeasurements(*names)
+        for obj_id, measurements in edit["set"].items():
+            values = found.get(self._uuid(obj_id)).getMeasurementList()
+            for name, value in measurements.items():
+                values.put(name, float(value))
+        self._remove([found.get(self._uuid(obj_id)) for obj_id in edit["remove"]])
+        if edit["additions"] is not None:
+            self._add(hierarchy.getRootObject(), found, edit)
+
+    def _remove(self, objects: list[Any]) -> None:
+        """Remove objects; their other children move up to the nearest ancestor that stays, wherever they lie."""
+        removed = self._class("java.util.HashSet")(len(objects))
+        for obj in objects:
+            removed.add(obj)
+        orphans: dict[Any, Any] = {}
+        children: dict[Any, Any] = {}
+        for obj in objects:
+            parent = obj.getParent()
+            children.setdefault(parent, self._class("java.util.ArrayList")()).add(obj)
+            if obj.hasChildObjects():
+                while removed.contains(parent):
+                    parent = parent.getParent()
+                kept = orphans.setdefault(parent, self._class("java.util.ArrayList")())
+                kept.addAll([child for child in obj.getChildObjectsAsArray() if not removed.contains(child)])
+        for parent, kept in orphans.items():
+            parent.addChildObjects(kept)
+        for parent, gone in children.items():
+            parent.removeChildObjects(gone)
+
+    def _add(self, root: Any, found: Any, edit: dict[str, Any]) -> None:
+        """Move the objects of another file in: those under a stand-in to the object that it stands for."""
+        additions = self._class("qupath.lib.io.PathIO").readHierarchy(self._class("java.io.File")(edit["additions"]))
+        stand_ins = set(edit["parents"])
+        for obj in list(additions.getRootObject().getChildObjectsAsArray()):
+            if str(obj.getID().toString()) in stand_ins:
+                target, new = found.get(obj.getID()), obj.getChildObjects()
+            else:
+                target, new = root, [obj]
+            target.addChildObjects(self._class("java.util.ArrayList")(new))
+
+    def _uuid(self, text: str) -> Any:
+        return self._class("java.util.UUID").fromString(text)
+
+
+def _descendants(root: Any) -> Iterator[Any]:
+    """Every object below `root`, parents before children, in order."""
+    pending = list(root.getChildObjectsAsArray())[::-1]
+    while pending:
+        obj = pending.pop()
+        yield obj
+        pending.extend(list(obj.getChildObjectsAsArray())[::-1])
+
+
+def main() -> None:
+    """Serve requests until standard input ends."""
+    replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    session: QuPathSession | None = None
+    for line in sys.stdin:
+        session = session or QuPathSession()
+        import jpype
+
+        try:
+            answer = session.rewrite(json.loads(line))
+        except jpype.JException as error:
+            answer = {"error": str(error)}
+        replies.write(json.dumps(answer) + "\n")
+        replies.flush()
+    os._exit(0)  # QuPath leaves threads behind that would keep Java running
+
+
+if __name__ == "__main__":
+    main()
