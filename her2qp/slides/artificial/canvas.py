@@ -63,7 +63,7 @@ class Canvas:
         return texture.crop(self.bounds[0], self.bounds[1], width, height)
 
     def mask(self, index: PolygonIndex) -> Mask | None:
-        """Pixels inside any of the polygons and outside their holes, shape (height, width); None where there are none."""
+        """Pixels inside any of the polygons, holes left out, shape (height, width); None where there are none."""
         polygons = index.near(self.bounds)
         if not polygons:
             return None

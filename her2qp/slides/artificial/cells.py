@@ -105,7 +105,8 @@ def _tumour(
     severities = np.clip(severity + rng.normal(0.0, NEST_SPREAD, len(layout.nests)), *SEVERITY_RANGE)
     groups = np.rint(severities / SEVERITY_STEP).astype(int)
     shapely.prepare(layout.necrosis)
-    bodies, nuclei = [], []
+    bodies: list[Stamps] = []
+    nuclei: list[Stamps] = []
     for group in np.unique(groups):
         kind = phenotype(group * SEVERITY_STEP)
         nests = [layout.nests[i] for i in np.flatnonzero(groups == group)]
@@ -119,16 +120,14 @@ def _tumour(
     return bodies, nuclei
 
 
-def _cell_centres(
-    rng: np.random.Generator, nest: Geometry, kind: Phenotype, px_per_um: float
-) -> NDArray[np.float64]:
+def _cell_centres(rng: np.random.Generator, nest: Geometry, kind: Phenotype, px_per_um: float) -> NDArray[np.float64]:
     """Centres of the cells of one nest, shape (n, 2): crowded, but seldom on top of each other."""
     inner = nest.buffer(-0.3 * kind.nucleus_diameter * px_per_um)
     if inner.is_empty:
         return np.empty((0, 2))
     points = scatter(rng, inner.bounds, kind.cell_spacing * px_per_um, 0.17)
     shapely.prepare(inner)
-    return points[shapely.contains_xy(inner, points)]
+    return np.asarray(points[shapely.contains_xy(inner, points)])
 
 
 def _random_points(rng: np.random.Generator, area: Geometry, count: int) -> NDArray[np.float64]:
@@ -139,7 +138,7 @@ def _random_points(rng: np.random.Generator, area: Geometry, count: int) -> NDAr
     tries = int(count * (x1 - x0) * (y1 - y0) / area.area)
     points = rng.uniform((x0, y0), (x1, y1), (tries, 2))
     shapely.prepare(area)
-    return points[shapely.contains_xy(area, points)]
+    return np.asarray(points[shapely.contains_xy(area, points)])
 
 
 def _random_stamps(

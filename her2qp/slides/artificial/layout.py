@@ -56,6 +56,11 @@ class Layout:
         other = shapely.union_all([*self.nests, *self.clefts, self.fat, self.necrosis])
         return _areas(self.tissue.difference(other))
 
+    @property
+    def living_nests(self) -> MultiPolygon:
+        """The nests without what is necrotic."""
+        return _areas(shapely.union_all(self.nests).difference(self.necrosis))
+
     def scaled(self, factor: float) -> Layout:
         """The same layout in other units: every coordinate times `factor`."""
 
@@ -85,7 +90,7 @@ def random_layout(rng: np.random.Generator, width: float, height: float, *, necr
     """
     tissue = _tissue(rng, width, height)
     areas = _tumour_areas(rng, tissue, min(width, height))
-    nests = [nest for area in areas for nest in _nests(rng, area)]
+    nests = [nest for area in areas for nest in _nests(rng, area)] or areas
     union = shapely.union_all(nests)
     tumour = _areas(union.buffer(NEST_GAP).buffer(5.0 - NEST_GAP).simplify(1.0).intersection(tissue))
     tumour = MultiPolygon([Polygon(part.exterior) for part in tumour.geoms])
@@ -117,9 +122,9 @@ def _blob(
     rng: np.random.Generator, centre: NDArray[np.float64], radius: float, roughness: float, aspect: float = 1.0
 ) -> Polygon:
     """A closed outline whose radius wavers around `radius` by random waves."""
-    theta = np.linspace(0.0, 2 * np.pi, 256, endpoint=False)
-    waves = np.arange(2, 22)
-    amplitude = rng.normal(0.0, roughness, len(waves)) / waves**0.8
+    theta = np.linspace(0.0, 2 * np.pi, 512, endpoint=False)
+    waves = np.arange(2, 60)
+    amplitude = rng.normal(0.0, roughness, len(waves)) / waves**1.25
     phase = rng.uniform(0.0, 2 * np.pi, len(waves))
     radii = radius * np.clip(1.0 + np.cos(theta[:, None] * waves + phase) @ amplitude, 0.45, 1.55)
     direction = rng.uniform(0.0, np.pi)
@@ -171,28 +176,29 @@ def _rounded_cells(
     rng: np.random.Generator, area: Geometry, spacing: float, gap: float, rounding: float
 ) -> list[Polygon]:
     """Divide an area into the Voronoi cells of scattered points, shrunk by `gap` a side and with rounded corners."""
-    points = scatter(rng, area.bounds, spacing, 0.24)
+    points = scatter(rng, area.bounds, spacing, 0.2)
     cells = shapely.get_parts(shapely.voronoi_polygons(shapely.MultiPoint(points)))
     cells = shapely.intersection(cells, area)
     gaps = gap * rng.uniform(0.6, 1.6, len(cells))
     cells = shapely.buffer(shapely.buffer(cells, -(gaps + rounding), quad_segs=4), rounding, quad_segs=6)
     parts = shapely.get_parts(cells)
-    smallest = (0.2 * spacing) ** 2
+    smallest = (0.12 * spacing) ** 2
     return [part for part in parts if part.geom_type == "Polygon" and part.area > smallest]
 
 
 def _nests(rng: np.random.Generator, area: Polygon) -> list[Polygon]:
     """Nests of tumour cells between thin septa, their outlines wavering."""
     nests = []
-    for cell in _rounded_cells(rng, area, NEST_SPACING, 0.5 * NEST_GAP, 14.0):
+    spacing = min(NEST_SPACING, 0.7 * np.sqrt(area.area))
+    for cell in _rounded_cells(rng, area, spacing, 0.07 * spacing, 0.14 * spacing):
         outline = shapely.get_coordinates(shapely.segmentize(cell.exterior, 8.0))[:-1]
-        waves = 2 * np.pi * np.arange(3, 12) / len(outline)
+        waves = 2 * np.pi * np.arange(2, 10) / len(outline)
         phases = rng.uniform(0.0, 2 * np.pi, len(waves))
-        wobble = np.cos(np.arange(len(outline))[:, None] * waves + phases) @ rng.normal(0.0, 1.0, len(waves))
+        wobble = np.cos(np.arange(len(outline))[:, None] * waves + phases) @ rng.normal(0.0, 1.6, len(waves))
         centre = outline.mean(axis=0)
         away = outline - centre
         away /= np.linalg.norm(away, axis=1, keepdims=True) + 1e-9
-        wavy = shapely.make_valid(Polygon(outline + wobble[:, None] * away)).buffer(0)
+        wavy = shapely.make_valid(Polygon(outline + wobble[:, None] * away)).buffer(-5.0).buffer(5.0)
         parts = _areas(wavy.intersection(area)).geoms
         if parts:
             nests.append(max(parts, key=lambda part: part.area))
@@ -225,4 +231,4 @@ def _fat(rng: np.random.Generator, tissue: MultiPolygon, tumour: MultiPolygon, s
 
 def _vacuoles(rng: np.random.Generator, fat: MultiPolygon) -> list[Polygon]:
     """Fat cells: large empty rounded cells between thin membranes."""
-    return [cell for lobule in fat.geoms for cell in _rounded_cells(rng, lobule, FAT_CELL_SPACING, 1.0, 14.0)]
+    return [cell for lobule in fat.geoms for cell in _rounded_cells(rng, lobule, FAT_CELL_SPACING, 0.8, 7.0)]

@@ -26,16 +26,16 @@ _LEVELS = np.arange(256, dtype=np.float64)
 def _curve(*points: tuple[float, float]) -> Plane:
     """Look-up table from texture value to density, straight between the given points."""
     values, densities = zip(*points, strict=True)
-    return np.interp(_LEVELS, values, densities).astype(np.uint8)
+    return np.asarray(np.interp(_LEVELS, values, densities), dtype=np.uint8)
 
 
-STROMA_EOSIN = _curve((0, 4), (45, 14), (75, 62), (128, 96), (190, 128), (255, 165))
-STROMA_HEMATOXYLIN = _curve((0, 2), (60, 6), (128, 16), (255, 26))
-CYTOPLASM_EOSIN = _curve((0, 38), (60, 66), (255, 96))
-CYTOPLASM_HEMATOXYLIN = _curve((0, 18), (80, 34), (255, 46))
+STROMA_EOSIN = _curve((0, 2), (30, 8), (62, 46), (128, 76), (190, 98), (255, 130))
+STROMA_HEMATOXYLIN = _curve((0, 1), (28, 3), (128, 15), (255, 24))
+CYTOPLASM_EOSIN = _curve((0, 14), (110, 26), (175, 40), (215, 58), (255, 66))
+CYTOPLASM_HEMATOXYLIN = _curve((0, 6), (110, 12), (175, 14), (215, 22), (255, 26))
 NECROSIS_EOSIN = _curve((0, 70), (128, 118), (255, 170))
 NECROSIS_HEMATOXYLIN = _curve((0, 8), (150, 22), (255, 60))
-FAT_MEMBRANE = 12, 92
+FAT_MEMBRANE = 10, 66
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +102,10 @@ class Painter:
         """Collagen: pink fibres, pale gaps where the bundles part."""
         fibre = canvas.crop(self._ground.fibres)
         height, width = canvas.shape
-        box = tuple(edge / MOTTLE_STEP + 1 for edge in canvas.bounds)
-        mottle = Image.fromarray(self._ground.mottle).resize((width, height), Image.Resampling.BILINEAR, box=box)
+        x0, y0, x1, y1 = (edge / MOTTLE_STEP + 1 for edge in canvas.bounds)
+        mottle = Image.fromarray(self._ground.mottle).resize(
+            (width, height), Image.Resampling.BILINEAR, box=(x0, y0, x1, y1)
+        )
         canvas.eosin[:] = STROMA_EOSIN[fibre] * np.asarray(mottle)
         canvas.hematoxylin[:] = STROMA_HEMATOXYLIN[fibre]
 
@@ -125,7 +127,7 @@ class Painter:
         dome = np.zeros(canvas.shape, np.uint8)
         for place, body in canvas.patches(self._cells.bodies):
             np.maximum(dome[place], body, out=dome[place])
-        grain = canvas.crop(self._ground.grain) >> 3
+        grain = canvas.crop(self._ground.grain) >> 4
         canvas.fill(nests, CYTOPLASM_HEMATOXYLIN[dome] + grain, CYTOPLASM_EOSIN[dome] + (grain << 1))
 
     def _paint_necrosis(self, canvas: Canvas) -> None:

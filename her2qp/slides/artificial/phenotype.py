@@ -55,9 +55,9 @@ def phenotype(severity: float) -> Phenotype:
     return Phenotype(
         nucleus_diameter=6.9 + 1.0 * s,
         nucleus_diameter_cv=0.10 + 0.045 * max(s, 0.0),
-        irregularity=0.035 + 0.022 * max(s, 0.0),
-        chromatin=0.50 + 0.055 * s,
-        clumping=0.16 + 0.05 * max(s, 0.0),
+        irregularity=0.02 + 0.012 * max(s, 0.0),
+        chromatin=0.38 + 0.045 * s,
+        clumping=0.13 + 0.03 * max(s, 0.0),
         nucleolus_share=0.08 + 0.17 * max(s, 0.0),
         mitosis_share=0.001 + 0.006 * max(s, 0.0),
         cell_spacing=13.6 - 0.65 * s,

@@ -39,7 +39,7 @@ class ArtificialSlide:
     tumour
         Outline around the tumour nests; the thin septa between them and any necrosis lie inside.
     nests
-        The tumour nests themselves.
+        The living tumour nests themselves.
     stroma, fat, necrosis
         The other tissues, each possibly empty.
     """
@@ -114,7 +114,7 @@ def make_artificial_slide(
         her2_level=her2_level,
         severity=severity,
         tumour=layout.tumour,
-        nests=MultiPolygon(layout.nests),
+        nests=layout.living_nests,
         stroma=layout.stroma,
         fat=layout.fat,
         necrosis=layout.necrosis,

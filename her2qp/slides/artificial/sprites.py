@@ -63,13 +63,13 @@ def draw_nucleus(
     depth = radius * _outline(rng, theta, irregularity) - rho
     inside = np.clip(depth + 0.5, 0.0, 1.0)
     scale = max(radius / 16.0, 0.25)
-    texture = ndimage.gaussian_filter(rng.standard_normal((side, side)), 1.7 * scale)
+    texture = ndimage.gaussian_filter(rng.standard_normal((side, side)), 1.5 * scale)
     texture /= texture.std() + 1e-6
-    density = 1.0 + clumping * texture + 0.28 * np.exp(-np.maximum(depth, 0.0) / (1.6 * scale))
+    density = 1.0 + clumping * texture + 0.4 * np.exp(-np.maximum(depth, 0.0) / (1.3 * scale))
     for _ in range(nucleoli):
         x, y = (side - 1) / 2 + rng.normal(0.0, 0.28 * radius, 2)
         rows, columns = np.ogrid[:side, :side]
-        density += 0.65 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * (0.13 * radius) ** 2 + 0.5))
+        density += 0.8 * np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / (2 * (0.13 * radius) ** 2 + 0.5))
     return np.asarray((255 * chromatin * density * inside).clip(0, 250), dtype=np.uint8)
 
 
@@ -86,7 +86,7 @@ def tumour_nuclei(rng: np.random.Generator, kind: Phenotype, px_per_um: float, c
                 aspect=2.2 if mitosis else 1.0 + rng.gamma(2.0, 0.15),
                 angle=rng.uniform(0.0, np.pi),
                 irregularity=0.2 if mitosis else kind.irregularity,
-                chromatin=0.95 if mitosis else float(np.clip(kind.chromatin + rng.normal(0.0, 0.06), 0.3, 0.9)),
+                chromatin=0.95 if mitosis else float(np.clip(kind.chromatin + rng.normal(0.0, 0.055), 0.2, 0.8)),
                 clumping=kind.clumping,
                 nucleoli=0 if mitosis else int(rng.random() < kind.nucleolus_share) * int(rng.integers(1, 3)),
             )
@@ -103,7 +103,7 @@ def spindle_nuclei(rng: np.random.Generator, px_per_um: float, angles: int, vari
             aspect=rng.uniform(2.8, 5.5),
             angle=np.pi * direction / angles + rng.normal(0.0, 0.12),
             irregularity=0.04,
-            chromatin=rng.uniform(0.5, 0.68),
+            chromatin=rng.uniform(0.42, 0.6),
             clumping=0.14,
         )
         for direction in range(angles)
@@ -120,7 +120,7 @@ def lymphocyte_nuclei(rng: np.random.Generator, px_per_um: float, count: int) ->
             aspect=rng.uniform(1.0, 1.15),
             angle=0.0,
             irregularity=0.03,
-            chromatin=rng.uniform(0.72, 0.85),
+            chromatin=rng.uniform(0.58, 0.72),
             clumping=0.16,
         )
         for _ in range(count)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-HEMATOXYLIN = (0.62, 0.68, 0.36)
+HEMATOXYLIN = (0.66, 0.68, 0.32)
 """Optical density of haematoxylin per channel, a mean of published Aperio slides, before a slide's own variation."""
 
-EOSIN = (0.16, 0.90, 0.40)
+EOSIN = (0.18, 0.88, 0.40)
 """Optical density of eosin per channel."""
 
 STRONGEST_HEMATOXYLIN = 1.45
@@ -38,9 +38,7 @@ class Stains:
         strength = np.array([STRONGEST_HEMATOXYLIN, STRONGEST_EOSIN]) * rng.uniform(0.9, 1.1, 2)
         background = rng.uniform(238.0, 246.0) + rng.normal(0.0, 0.8, 3)
         level = np.arange(256) / 255.0
-        density = (
-            level[:, None, None] * strength[0] * vectors[0] + level[None, :, None] * strength[1] * vectors[1]
-        )
+        density = level[:, None, None] * strength[0] * vectors[0] + level[None, :, None] * strength[1] * vectors[1]
         rgb = np.rint(background * 10.0**-density).clip(0, 255).astype(np.uint32)
         return cls((rgb[..., 0] | rgb[..., 1] << 8 | rgb[..., 2] << 16).ravel())
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
+from scipy import fft, ndimage
 
 PERIOD = 2048
 """Side of a texture in pixels; it repeats beyond."""
@@ -34,10 +34,15 @@ class Texture:
 def smooth_noise(
     rng: np.random.Generator, shape: tuple[int, int], sigma: float | tuple[float, float]
 ) -> NDArray[np.float32]:
-    """Gaussian noise smoothed with wrap-around: zero mean, unit variance, float32."""
-    noise = ndimage.gaussian_filter(rng.standard_normal(shape, dtype=np.float32), sigma, mode="wrap", truncate=3.0)
-    noise -= noise.mean()
-    return np.asarray(noise / noise.std(), dtype=np.float32)
+    """Gaussian noise smoothed with wrap-around by `sigma` pixels (down, across): zero mean, unit variance, float32."""
+    spectrum = fft.rfft2(rng.standard_normal(shape, dtype=np.float32))
+    down, across = sigma if isinstance(sigma, tuple) else (sigma, sigma)
+    spectrum *= np.exp(-2 * (np.pi * down * fft.fftfreq(shape[0])) ** 2).astype(np.float32)[:, None]
+    spectrum *= np.exp(-2 * (np.pi * across * fft.rfftfreq(shape[1])) ** 2).astype(np.float32)
+    spectrum[0, 0] = 0.0
+    noise: NDArray[np.float32] = fft.irfft2(spectrum, shape)
+    noise /= noise.std()
+    return noise
 
 
 def _to_bytes(noise: NDArray[np.float32], spread: float) -> NDArray[np.uint8]:
@@ -70,22 +75,25 @@ class Fibres:
     def angle_at(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float32]:
         """Fibre direction at slide pixels, shape (n,), radians."""
         side = len(self.angles)
-        return self.angles[(y // self.angle_step).astype(int) % side, (x // self.angle_step).astype(int) % side]
+        rows, columns = ((axis // self.angle_step).astype(int) % side for axis in (y, x))
+        return np.asarray(self.angles[rows, columns])
 
 
 def fibres(rng: np.random.Generator, px_per_um: float) -> Fibres:
     """Draw collagen: noise stretched along x, bent by a smooth displacement of its rows."""
     scale = 4.0 / px_per_um
     coarse = PERIOD // 8
-    bend = smooth_noise(rng, (coarse, coarse), 34.0 / scale) * 110.0 / scale
+    bend = smooth_noise(rng, (coarse, coarse), 30.0 / scale) * 75.0 / scale
     slope_y, slope_x = np.gradient(np.pad(bend, 1, mode="wrap"), 8.0)
     angles = np.arctan2(-slope_x, np.maximum(1.0 + slope_y, 0.2))[1:-1, 1:-1].astype(np.float32)
 
     shape = (PERIOD, PERIOD)
-    fine = smooth_noise(rng, shape, (1.1 / scale, 26.0 / scale))
-    bundles = smooth_noise(rng, shape, (5.0 / scale, 70.0 / scale))
-    straight = 0.55 * fine + 0.85 * bundles
+    fine = smooth_noise(rng, shape, (0.9 / scale, 13.0 / scale))
+    bundles = smooth_noise(rng, shape, (3.6 / scale, 30.0 / scale))
+    straight = 0.5 * fine + 0.7 * bundles + 0.4 * smooth_noise(rng, shape, 0.9 / scale)
     shift = ndimage.zoom(bend, 8, order=1, mode="grid-wrap", grid_mode=True)
     rows, columns = np.meshgrid(np.arange(PERIOD, dtype=np.float32), np.arange(PERIOD, dtype=np.float32), indexing="ij")
     bent = ndimage.map_coordinates(straight, [rows + shift, columns], order=1, mode="grid-wrap")
-    return Fibres(Texture(_to_bytes(bent, 42.0)), angles, 8)
+    if rng.random() < 0.5:
+        bent, angles = bent.T, np.pi / 2 - angles.T
+    return Fibres(Texture(_to_bytes(bent, 40.0)), angles, 8)
