@@ -70,11 +70,11 @@ class SegmentCache:
     def _make_room(self, new_bytes: int) -> None:
         with self._lock:
             self._bytes += new_bytes
-            for key in list(self._entries):
-                if self._bytes <= self._max_bytes:
-                    break
-                if self._entries[key].done():
-                    self._bytes -= self._entries.pop(key).result().nbytes
+            while self._bytes > self._max_bytes and self._entries:
+                oldest = next(iter(self._entries))
+                if not self._entries[oldest].done():
+                    break  # still being decoded, and the next call makes the room
+                self._bytes -= self._entries.pop(oldest).result().nbytes
 
 
 class SharedFile:
