@@ -33,7 +33,7 @@ def shared() -> Path:
 
 @pytest.fixture(params=GOLDEN_VERSIONS)
 def golden(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Path:
-    """A private, writable copy of a project written by one QuPath version: ``project/``, ``images/``, ``reference.json``."""
+    """A private copy of a project that one QuPath version wrote: ``project/``, ``images/``, ``reference.json``."""
     copy = tmp_path / f"golden-{request.param}"
     shutil.copytree(shared / "golden" / request.param, copy, copy_function=shutil.copyfile)
     for folder in [copy, *(p for p in copy.rglob("*") if p.is_dir())]:
@@ -48,3 +48,43 @@ def qupath_dir() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("no QuPath here: set PAQUO_QUPATH_DIR to run this test against a real one")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def _example_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project of our own making with one small artificial slide, its tumour annotated."""
+    from uuid import UUID
+
+    import shapely
+
+    from her2qp.qupath.classes import PathClass, pack_rgb
+    from her2qp.qupath.edits import HierarchyEdit
+    from her2qp.qupath.objects import ImageType, ObjectType, PathObject, Roi, RoiKind
+    from her2qp.qupath.project import create_project
+    from her2qp.slides.artificial import make_artificial_slide
+
+    folder = tmp_path_factory.mktemp("example")
+    slide = make_artificial_slide(folder / "slide ä 1.svs", her2_level=2, size=(3072, 3072), seed=7)
+    outline = max(shapely.get_parts(slide.tumour), key=lambda p: p.area).envelope
+    tumor = PathObject(
+        id=UUID("3b9c8b1e-6c1d-4a57-9d5e-0a4f0e3d9a11"),
+        type=ObjectType.ANNOTATION,
+        roi=Roi(RoiKind.RECTANGLE, outline),
+        path_class=PathClass(("Tumor",), pack_rgb(200, 0, 0)),
+        name="drawn by hand",
+        locked=True,
+    )
+    with create_project(folder / "project") as project:
+        entry = project.add_image(slide.path, size=slide.size, mpp=(0.25, 0.25), image_type=ImageType.BRIGHTFIELD_H_E)
+        entry.edit(HierarchyEdit(add_objects=(tumor,)))
+        entry.save()
+    return folder
+
+
+@pytest.fixture
+def example(_example_master: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A private copy of the example project (moved from where it was made), with a feature cache of its own."""
+    monkeypatch.setenv("HER2QP_CACHE", str(_example_master / "cache"))
+    copy = tmp_path / "moved"
+    shutil.copytree(_example_master, copy, ignore=shutil.ignore_patterns("cache", "her2qp"))
+    return copy

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Protocol
 from uuid import UUID
 
+from her2qp.qupath.classes import PathClass
 from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
 
 
@@ -34,6 +35,12 @@ class Hierarchy(Protocol):
 
     def objects(self) -> Iterator[PathObject]:
         """Every object but the root, parents before children: annotations, cores, detections, cells and tiles."""
+
+    def objects_but_tiles(self) -> Iterator[PathObject]:
+        """Every object that :meth:`tiles` does not hold, parents before children."""
+
+    def path_classes(self) -> set[PathClass]:
+        """The classes that any object has."""
 
     def count(self) -> Counter[ObjectType]:
         """Number of objects of each type, without making them."""

@@ -52,7 +52,9 @@ def test_ids_survive_the_rounding_of_geojson_and_change_with_region_and_place() 
 
 
 @given(st.lists(boxes, min_size=3, max_size=30, unique=True), st.data())
-def test_only_tiles_with_the_id_of_their_own_place_are_owned(bounds: list[tuple[float, ...]], data: st.DataObject) -> None:
+def test_only_tiles_with_the_id_of_their_own_place_are_owned(
+    bounds: list[tuple[float, ...]], data: st.DataObject
+) -> None:
     region, stranger = uuid4(), uuid4()
     placed = np.array(bounds)
     ids = tile_ids(region, placed)

@@ -37,7 +37,9 @@ def test_history_remembers_regions_metadata_and_classes_and_forgets_undone_runs(
     assert records.history().regions_of(3) == [other]
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "null", '{"images": 3}', '{"run": 1, "images": [{"id": []}]}', "[" * 99999])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", "null", '{"images": 3}', '{"run": 1, "images": [{"id": []}]}', "[" * 99999]
+)
 def test_a_damaged_record_is_passed_over(tmp_path: Path, content: str) -> None:
     records = RunRecords(tmp_path)
     good = records.next_id()
