@@ -81,3 +81,67 @@ def matches_any(path_class: PathClass | None, wanted: Iterable[PathClass | None]
         path_class is None if ancestor is None else path_class is not None and path_class.is_derived_from(ancestor)
         for ancestor in wanted
     )
+
+
+STANDARD_COLORS = {
+    ("Tumor",): pack_rgb(200, 0, 0),
+    ("Stroma",): pack_rgb(150, 200, 150),
+    ("Immune cells",): pack_rgb(160, 90, 160),
+    ("Ignore*",): pack_rgb(180, 180, 180),
+    ("Image",): pack_rgb(128, 128, 128),
+    ("Necrosis",): pack_rgb(50, 50, 50),
+    ("Other",): pack_rgb(255, 200, 0),
+    ("Region*",): pack_rgb(0, 0, 180),
+    ("Positive",): pack_rgb(250, 62, 62),
+    ("Negative",): pack_rgb(112, 112, 225),
+    ("Tumor", "Positive"): pack_rgb(200, 50, 50),
+    ("Tumor", "Negative"): pack_rgb(90, 90, 180),
+    ("Tumor", "1+"): pack_rgb(255, 215, 0),
+    ("Tumor", "2+"): pack_rgb(225, 150, 50),
+    ("Tumor", "3+"): pack_rgb(200, 50, 50),
+}
+"""Colours that QuPath gives to the classes it knows."""
+
+_DERIVED_SCALES = {"Positive": 0.75, "Negative": 1.25, "1+": 0.9, "2+": 0.6, "3+": 0.4}
+"""Brightness of an intensity class relative to what it is derived from."""
+
+
+def default_color(names: tuple[str, ...]) -> int:
+    """Packed colour that QuPath gives to a class when none is set.
+
+    Parameters
+    ----------
+    names
+        The parts of the class, base first.
+
+    Notes
+    -----
+    A class that QuPath does not know gets a colour drawn from ``java.util.Random``, seeded with the hash of its
+    names, so that it looks the same everywhere.
+    """
+    if names in STANDARD_COLORS:
+        return STANDARD_COLORS[names]
+    if len(names) > 1 and names[-1] in _DERIVED_SCALES:
+        scale = _DERIVED_SCALES[names[-1]]
+        red, green, blue = (min(255, int(c * scale)) for c in unpack_rgb(default_color(names[:-1])))
+        return pack_rgb(red, green, blue)
+    state = (_java_hash("\n".join(names)) ^ 0x5DEECE66D) & _STATE_MASK
+    while True:
+        channels = []
+        for _ in range(3):
+            state = (state * 0x5DEECE66D + 0xB) & _STATE_MASK
+            channels.append(state >> 40)
+        if max(channels) >= 40:
+            return pack_rgb(*channels)
+
+
+_STATE_MASK = (1 << 48) - 1
+
+
+def _java_hash(text: str) -> int:
+    """``String.hashCode``: over UTF-16 units, signed 32 bits."""
+    units = text.encode("utf-16-be", "surrogatepass")
+    value = 0
+    for i in range(0, len(units), 2):
+        value = (31 * value + (units[i] << 8 | units[i + 1])) & 0xFFFFFFFF
+    return value - (1 << 32) if value & 0x80000000 else value

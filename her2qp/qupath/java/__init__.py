@@ -1,0 +1,46 @@
+"""Java object serialization: streams as graphs of nodes, schema-free and lossless.
+
+The protocol is that of the "Java Object Serialization Specification", version 2 streams. Nothing here knows a class
+of QuPath: a stream is parsed to the nodes of :mod:`~her2qp.qupath.java.graph`, changed as a graph, and written again;
+an unchanged graph gives the same bytes. Long rows of alike objects stay raw bytes
+(:mod:`~her2qp.qupath.java.runs`).
+"""
+
+from her2qp.qupath.java.graph import (
+    ClassData,
+    ClassDesc,
+    ClassObject,
+    EnumConstant,
+    Field,
+    Instance,
+    Item,
+    JavaArray,
+    JavaString,
+    Node,
+    Value,
+)
+from her2qp.qupath.java.runs import Layout, Run, expand_runs
+from her2qp.qupath.java.stream import Stream, read_stream
+from her2qp.qupath.java.tracing import trace_layout
+from her2qp.qupath.java.writer import write_stream
+
+__all__ = [
+    "ClassData",
+    "ClassDesc",
+    "ClassObject",
+    "EnumConstant",
+    "Field",
+    "Instance",
+    "Item",
+    "JavaArray",
+    "JavaString",
+    "Layout",
+    "Node",
+    "Run",
+    "Stream",
+    "Value",
+    "expand_runs",
+    "read_stream",
+    "trace_layout",
+    "write_stream",
+]

@@ -1,0 +1,54 @@
+"""Read a whole stream."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from her2qp.qupath.java.detection import HandleTable, RunFinder
+from her2qp.qupath.java.graph import ClassDesc, Item
+from her2qp.qupath.java.protocol import MAGIC
+from her2qp.qupath.java.reader import StreamReader
+
+
+@dataclass(eq=False, slots=True)
+class Stream:
+    """What a stream holds.
+
+    Parameters
+    ----------
+    contents
+        What was written at top level: primitive data as bytes, and objects.
+    classes
+        All class descriptors, in the order of appearance.
+    """
+
+    contents: list[Item]
+    classes: list[ClassDesc]
+
+
+def read_stream(data: bytes, *, where: object = None) -> Stream:
+    """Parse a stream.
+
+    Parameters
+    ----------
+    data
+        The stream, from its magic number to its end. Runs keep views of it.
+    where
+        What to call it in errors.
+
+    Raises
+    ------
+    DataFileError
+        The data is no Java stream, is damaged or ends early; says at which byte.
+    UnsupportedDataError
+        The stream has something that the format of QuPath's files does not have.
+    """
+    handles = HandleTable()
+    reader = StreamReader(data, handles, where=where, take_run=RunFinder(data, handles))
+    if data[: len(MAGIC)] != MAGIC:
+        raise reader.error("is not a Java object stream", at=0)
+    reader.position = len(MAGIC)
+    contents: list[Item] = []
+    reader.drive(reader.read_content(contents, is_top=True))
+    handles.settle()
+    return Stream(contents, reader.classes)

@@ -1,0 +1,206 @@
+"""``data.qpdata``: everything that QuPath keeps about one image, read and edited without QuPath."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from her2qp.errors import DataFileError, Her2qpError
+from her2qp.qupath.edits import HierarchyEdit
+from her2qp.qupath.java import Instance
+from her2qp.qupath.native import uuids
+from her2qp.qupath.native.document import Document, new_document
+from her2qp.qupath.native.index import Entry
+from her2qp.qupath.native.path_objects import read_object
+from her2qp.qupath.native.references import grid_cores
+from her2qp.qupath.native.surgery import apply_edit
+from her2qp.qupath.native.tiles import read_tiles
+from her2qp.qupath.native.values import Memo
+from her2qp.qupath.native.vocabulary import Vocabulary
+from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
+
+
+class QpData:
+    """The data file of one image, a :class:`~her2qp.qupath.hierarchy.Hierarchy` that can be edited.
+
+    The file is kept as a graph of Java objects, and edits change the graph: workflow, stains, properties and whatever
+    else an edit does not name stay as they are. Read by QuPath 0.3 to 0.7.
+
+    Examples
+    --------
+    >>> from her2qp.qupath.native.qpdata import QpData
+    >>> data = QpData.create({"builderType": "uri", "uri": "file:/slides/a.svs", "args": []})
+    >>> QpData.from_bytes(data.to_bytes()).image_type
+    <ImageType.UNSET: 'UNSET'>
+    """
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._memo = Memo()
+        with self._naming():
+            self._document.index  # noqa: B018 - a hierarchy that cannot be read is refused at once
+
+    @classmethod
+    def read(cls, path: str | Path) -> QpData:
+        """Read a file.
+
+        Parameters
+        ----------
+        path
+            A ``data.qpdata``.
+
+        Raises
+        ------
+        DataFileError
+            It cannot be read, is damaged or ends early.
+        UnsupportedDataError
+            It is of a newer format, or holds objects of unknown classes.
+        """
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise DataFileError(f"cannot be read: {error.strerror or error}", where=path) from error
+        return cls.from_bytes(data, where=path)
+
+    @classmethod
+    def from_bytes(cls, data: bytes, *, where: object = None) -> QpData:
+        """Parse the bytes of a file; raises as :meth:`read`. `where` names it in errors."""
+        return cls(Document.from_bytes(data, where=where))
+
+    @classmethod
+    def create(
+        cls,
+        server: dict[str, Any] | None,
+        image_type: ImageType = ImageType.UNSET,
+        qupath_version: str | None = "0.5.1",
+    ) -> QpData:
+        """Data of an image without objects.
+
+        Parameters
+        ----------
+        server
+            Server builder as in the project file.
+        image_type
+            Type of the image; QuPath takes its default stains for it.
+        qupath_version
+            Version that the file names.
+
+        Raises
+        ------
+        InvalidEditError
+            QuPath would refuse the image type for the image.
+        """
+        return cls(new_document(server, image_type, qupath_version))
+
+    def to_bytes(self) -> bytes:
+        """The file's bytes; those that were read, if nothing was changed."""
+        return self._document.to_bytes()
+
+    @property
+    def image_type(self) -> ImageType:
+        """Image type that the user set, ``UNSET`` if none."""
+        return self._document.image_type
+
+    @property
+    def server(self) -> dict[str, Any] | None:
+        """Server builder; None if the file has none. The one in the project file counts, not this one."""
+        server = self._document.metadata.get("server")
+        return server if isinstance(server, dict) else None
+
+    @property
+    def qupath_version(self) -> str | None:
+        """Version of the QuPath that wrote the file, if it says so."""
+        version = self._document.metadata.get("qupathVersion")
+        return version if isinstance(version, str) else None
+
+    @property
+    def annotations(self) -> Sequence[PathObject]:
+        """All annotations, parents before children, in QuPath's order."""
+        return tuple(self._of_type(ObjectType.ANNOTATION))
+
+    @property
+    def tma_cores(self) -> Sequence[PathObject]:
+        """All TMA cores, row by row."""
+        with self._naming():
+            order = {core: number for number, core in enumerate(grid_cores(self._document.hierarchy))}
+            entries = [
+                entry
+                for entry in self._document.index.entries
+                if isinstance(entry, Entry) and entry.record.type is ObjectType.TMA_CORE
+            ]
+            entries.sort(key=lambda entry: order.get(entry.record.instance, len(order)))
+            return tuple(read_object(entry, self._memo) for entry in entries)
+
+    def tiles(self) -> TileTable:
+        """All rectangular tile detections as arrays."""
+        with self._naming():
+            return read_tiles(self._document.index, self._memo)
+
+    def objects(self) -> Iterator[PathObject]:
+        """Every object but the root, parents before children: annotations, cores, detections, cells and tiles."""
+        return self._of_type(*ObjectType)
+
+    def _of_type(self, *types: ObjectType) -> Iterator[PathObject]:
+        for entry in self._document.index.entries:
+            if entry.record.type not in types:
+                continue
+            singles = (entry,) if isinstance(entry, Entry) else map(entry.entry, range(len(entry.run)))
+            for single in singles:
+                with self._naming():
+                    value = read_object(single, self._memo)
+                yield value
+
+    def count(self) -> Counter[ObjectType]:
+        """Number of objects of each type, without making them."""
+        counts: Counter[ObjectType] = Counter()
+        for entry in self._document.index.entries:
+            if entry.record.type is not None:
+                counts[entry.record.type] += 1 if isinstance(entry, Entry) else len(entry.run)
+        return counts
+
+    def ids(self) -> set[UUID]:
+        """Ids of all objects."""
+        with self._naming():
+            index = self._document.index
+            return {*index.by_id, *(UUID(bytes=raw) for entry in index.runs for raw in uuids.as_bytes(entry.ids))}
+
+    def apply(self, edit: HierarchyEdit) -> None:
+        """Apply an edit; either all of it or, if it is refused, nothing.
+
+        Raises
+        ------
+        InvalidEditError
+            It names an object that is not there, adds an id that is there already, adds to an object that it
+            removes, or would make a file that QuPath could not read.
+        """
+        with self._naming():
+            apply_edit(self._document, edit, self._vocabulary, self._memo)
+        self._document.forget_index()
+
+    @cached_property
+    def _vocabulary(self) -> Vocabulary:
+        vocabulary = Vocabulary(self._document.classes, self._memo)
+        index = self._document.index
+        vocabulary.learn(index.root.record)
+        for entry in index.entries:
+            vocabulary.learn(entry.record)
+            if not isinstance(entry, Entry):
+                for target in entry.run.targets.values():
+                    if isinstance(target, Instance):
+                        vocabulary.learn_class(target)
+        return vocabulary
+
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Let errors name the file."""
+        try:
+            yield
+        except Her2qpError as error:
+            if error.where is None and self._document.where is not None:
+                error.where = str(self._document.where)
+            raise

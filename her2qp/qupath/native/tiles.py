@@ -1,0 +1,252 @@
+"""Tiles by the hundred thousand: runs in the graph to columns of a table, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from her2qp.qupath.classes import PathClass
+from her2qp.qupath.java import Instance, JavaArray, Node, Run, trace_layout
+from her2qp.qupath.native import schema, uuids
+from her2qp.qupath.native.index import Entry, Index, RunEntry
+from her2qp.qupath.native.measurements import check_names
+from her2qp.qupath.native.path_objects import make_object
+from her2qp.qupath.native.records import OBJECT_ID_KEY, read_record
+from her2qp.qupath.native.values import Memo
+from her2qp.qupath.native.vocabulary import Vocabulary
+from her2qp.qupath.objects import ObjectType, PathObject, Roi, RoiKind, TileTable
+from her2qp.qupath.rois import rectangle
+
+_CORNERS = ("x", "x2", "y", "y2")
+"""Order of a rectangle's coordinates in the file."""
+
+
+@dataclass(slots=True)
+class Block:
+    """Tiles with the same parent and the same measurement names, as columns of a table to be."""
+
+    ids: NDArray[np.uint8]
+    bounds: NDArray[np.float64]
+    classes: list[PathClass | None]
+    class_index: NDArray[np.int32]
+    names: tuple[str, ...]
+    values: NDArray[np.float32]
+    parent: UUID | None
+
+
+def read_tiles(index: Index, memo: Memo) -> TileTable:
+    """All rectangular tiles of a hierarchy, in its order.
+
+    Raises
+    ------
+    DataFileError
+        A tile is damaged.
+    """
+    blocks: list[Block] = []
+    for entry in index.entries:
+        if entry.record.type is not ObjectType.TILE:
+            continue
+        if isinstance(entry, Entry):
+            blocks.extend(_one_block(entry, memo))
+        else:
+            blocks.extend(_run_blocks(entry, memo))
+    return _join(blocks)
+
+
+def _is_rectangle(item: object) -> bool:
+    return isinstance(item, Instance) and item.class_name == schema.RECTANGLE
+
+
+def _one_block(entry: Entry, memo: Memo) -> Iterator[Block]:
+    record = entry.record
+    roi = record.at(record.roi)
+    if not isinstance(roi, Instance) or not _is_rectangle(roi):
+        return
+    measurements = memo.measurements(record.at(record.measurements))
+    corners = np.array([[roi.get(name) for name in _CORNERS]], dtype=np.float64)
+    with np.errstate(over="ignore"):
+        values = np.array([list(measurements.values())], dtype=np.float64).astype(np.float32)
+    yield Block(
+        ids=np.frombuffer(entry.id.bytes, dtype=np.uint8)[None],
+        bounds=_bounds(corners),
+        classes=[memo.path_class(record.at(record.path_class))],
+        class_index=np.zeros(1, dtype=np.int32),
+        names=tuple(measurements),
+        values=values,
+        parent=None if entry.parent is None else entry.parent.visible_id,
+    )
+
+
+def _run_blocks(entry: RunEntry, memo: Memo) -> Iterator[Block]:
+    """Columns of a run; in pieces if its rows do not share their measurement names."""
+    record, run = entry.record, entry.run
+    roi = record.at(record.roi)
+    if not isinstance(roi, Instance) or not _is_rectangle(roi):
+        return
+    measurements = record.at(record.measurements)
+    pieces: list[tuple[NDArray[np.bool_], tuple[str, ...]]]
+    if measurements is None:
+        values, pieces = np.empty((len(run), 0), dtype=np.float32), [(np.ones(len(run), dtype=np.bool_), ())]
+    elif isinstance(measurements, Instance) and measurements.class_name in (schema.FLOAT_LIST, schema.DOUBLE_LIST):
+        values, pieces = _value_columns(run, measurements), list(_by_names(run, measurements, memo))
+    else:
+        for row in range(len(run)):
+            yield from _one_block(entry.entry(row), memo)
+        return
+    corners = run.column(run.layout.payloads[roi.parts[0]] + 8, ">f8", 4).astype(np.float64)
+    classes, class_index = _classes(run, record.at(record.path_class), memo)
+    for rows, names in pieces:
+        yield Block(
+            entry.ids[rows],
+            _bounds(corners[rows]),
+            classes,
+            class_index[rows],
+            names,
+            values[rows, : len(names)],
+            entry.parent.visible_id,
+        )
+
+
+def _bounds(corners: NDArray[np.float64]) -> NDArray[np.float64]:
+    return corners[:, [0, 2, 1, 3]]
+
+
+def _value_columns(run: Run, measurements: Instance) -> NDArray[np.float32]:
+    array = measurements.get("values")
+    if not isinstance(array, JavaArray) or array not in run.layout.payloads:
+        return np.empty((len(run), 0), dtype=np.float32)
+    dtype = ">f4" if array.desc.name == schema.FLOAT_ARRAY else ">f8"
+    with np.errstate(over="ignore"):
+        return run.column(run.layout.payloads[array], dtype, len(array)).astype(np.float32)
+
+
+def _targets(run: Run, node: object) -> list[tuple[Node | None, NDArray[np.bool_]]]:
+    """What the rows refer to where the template refers to `node`: each target with its rows."""
+    slot = run.layout.slot_of(node) if isinstance(node, Instance) else None
+    if slot is None:
+        return [(node if isinstance(node, Instance) else None, np.ones(len(run), dtype=np.bool_))]
+    handles = run.handles_at(slot)
+    if (handles == handles[:1]).all():
+        return [(run.targets[int(handles[0])], np.ones(len(run), dtype=np.bool_))]
+    return [(run.targets[handle], handles == handle) for handle in np.unique(handles).tolist()]
+
+
+def _by_names(run: Run, measurements: Instance, memo: Memo) -> Iterator[tuple[NDArray[np.bool_], tuple[str, ...]]]:
+    array = measurements.get("values")
+    n_values = len(array) if isinstance(array, JavaArray) else 0
+    for target, rows in _targets(run, measurements.get("names")):
+        names = memo.names(target if isinstance(target, Instance) else None)
+        yield rows, names[:n_values]
+
+
+def _classes(run: Run, node: object, memo: Memo) -> tuple[list[PathClass | None], NDArray[np.int32]]:
+    classes: list[PathClass | None] = []
+    class_index = np.zeros(len(run), dtype=np.int32)
+    for target, rows in _targets(run, node):
+        class_index[rows] = len(classes)
+        classes.append(memo.path_class(target if isinstance(target, Instance) else None))
+    return classes, class_index
+
+
+def _join(blocks: list[Block]) -> TileTable:
+    """One table of many blocks."""
+    names = tuple(dict.fromkeys(name for block in blocks for name in block.names))
+    classes = tuple(dict.fromkeys(c for block in blocks for c in block.classes if c is not None))
+    parents = tuple(dict.fromkeys(block.parent for block in blocks))
+    column_of = {name: column for column, name in enumerate(names)}
+    class_number = {path_class: number for number, path_class in enumerate(classes)}
+    parent_number = {parent: number for number, parent in enumerate(parents)}
+    n = sum(len(block.ids) for block in blocks)
+    table = TileTable(
+        ids=uuids.empty(n),
+        bounds=np.empty((n, 4)),
+        classes=classes,
+        class_index=np.empty(n, dtype=np.int32),
+        names=names,
+        values=np.full((n, len(names)), np.nan, dtype=np.float32),
+        parent_ids=parents,
+        parent_index=np.empty(n, dtype=np.int32),
+    )
+    start = 0
+    for block in blocks:
+        rows = slice(start, start + len(block.ids))
+        numbers = np.array([-1 if c is None else class_number[c] for c in block.classes], dtype=np.int32)
+        table.ids[rows] = block.ids
+        table.bounds[rows] = block.bounds
+        table.class_index[rows] = numbers[block.class_index]
+        table.parent_index[rows] = parent_number[block.parent]
+        columns = [column_of[name] for name in block.names]
+        if columns == list(range(len(names))):
+            table.values[rows] = block.values
+        else:
+            table.values[rows, columns] = block.values
+        start = rows.stop
+    return table
+
+
+def make_runs(tiles: TileTable, vocabulary: Vocabulary) -> Iterator[tuple[UUID | None, Run]]:
+    """Runs of new tiles and what they are to go under.
+
+    Rows keep their order within a parent, but that unclassified tiles come after the others: a missing class makes
+    a shorter record.
+
+    Raises
+    ------
+    InvalidEditError
+        A measurement name is blank.
+    """
+    check_names(tiles.names)
+    class_nodes = [vocabulary.path_class(path_class) for path_class in tiles.classes]
+    for parent in range(len(tiles.parent_ids)):
+        below = tiles.parent_index == parent
+        for is_classified in (True, False):
+            rows = below & ((tiles.class_index >= 0) == is_classified)
+            if rows.all():
+                yield tiles.parent_ids[parent], _make_run(tiles, slice(None), class_nodes, vocabulary)
+            elif rows.any():
+                yield tiles.parent_ids[parent], _make_run(tiles, np.flatnonzero(rows), class_nodes, vocabulary)
+
+
+def _make_run(
+    tiles: TileTable, rows: NDArray[np.intp] | slice, class_nodes: list[Instance | None], vocabulary: Vocabulary
+) -> Run:
+    ids, class_index = tiles.ids[rows], tiles.class_index[rows]
+    first_class = tiles.classes[class_index[0]] if class_index[0] >= 0 else None
+    template = make_object(
+        PathObject(
+            id=UUID(bytes=ids[0].tobytes()),
+            type=ObjectType.TILE,
+            roi=Roi(RoiKind.RECTANGLE, rectangle(0, 0, 1, 1)),
+            path_class=first_class,
+            measurements=dict.fromkeys(tiles.names, 0.0),
+        ),
+        vocabulary,
+    )
+    handles = {node: handle for handle, node in enumerate(vocabulary.nodes)}
+    layout = trace_layout(template, {handle: node for node, handle in handles.items()})
+    assert layout is not None  # noqa: S101 - all that a tile shares is in the vocabulary
+    record = read_record(template)
+    records = np.tile(np.frombuffer(layout.record, dtype=np.uint8), (len(ids), 1))
+    _put(records, layout.payloads[dict(record.metadata_strings())[OBJECT_ID_KEY]], uuids.format_text(ids))
+    roi, measurements = record.at(record.roi), record.at(record.measurements)
+    if isinstance(roi, Instance):
+        _put(records, layout.payloads[roi.parts[0]] + 8, tiles.bounds[rows][:, [0, 2, 1, 3]].astype(">f8"))
+    if isinstance(measurements, Instance):
+        _put(records, layout.payloads[measurements.get("values")], tiles.values[rows].astype(">f4"))
+    used = {slot.target for slot in layout.slots + layout.class_slots}
+    if first_class is not None:
+        class_handles = np.array([handles[node] for node in class_nodes if node is not None], dtype=">u4")
+        slot = layout.slot_of(vocabulary.path_class(first_class))
+        assert slot is not None  # noqa: S101 - a tile names its class once
+        _put(records, slot.offset, class_handles[class_index][:, None])
+        used |= {node for number, node in enumerate(class_nodes) if node is not None and (class_index == number).any()}
+    return Run(layout, records, {handles[node]: node for node in used})
+
+
+def _put(records: NDArray[np.uint8], offset: int, columns: NDArray[np.generic]) -> None:
+    raw = np.ascontiguousarray(columns).view(np.uint8).reshape(len(records), -1)
+    records[:, offset : offset + raw.shape[1]] = raw
