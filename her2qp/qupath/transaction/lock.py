@@ -47,15 +47,7 @@ class ProjectLock:
         try:
             with access_errors(self._folder):
                 self._folder.mkdir(exist_ok=True)
-                self._lock.acquire()
-        except Timeout:
-            raise ProjectLockedError(
-                f"in use by {self._describe_holder()}",
-                where=self._project_folder,
-                remedy="Wait until it has finished, or stop it.",
-            ) from None
-        except NotImplementedError as error:
-            raise ProjectAccessError("the file system offers no locks", where=self._folder) from error
+                self._acquire()
         except FileNotFoundError as error:
             raise ProjectAccessError("the project folder is gone", where=self._project_folder) from error
         try:
@@ -72,6 +64,18 @@ class ProjectLock:
         with contextlib.suppress(OSError):  # it only informs; the next holder overwrites it
             self._holder_file.unlink(missing_ok=True)
         self._lock.release()
+
+    def _acquire(self) -> None:
+        try:
+            self._lock.acquire()
+        except Timeout:
+            raise ProjectLockedError(
+                f"in use by {self._describe_holder()}",
+                where=self._project_folder,
+                remedy="Wait until it has finished, or stop it.",
+            ) from None
+        except NotImplementedError as error:
+            raise ProjectAccessError("the file system offers no locks", where=self._folder) from error
 
     def _holder(self) -> dict[str, object]:
         since = datetime.now(UTC).isoformat(timespec="seconds")
