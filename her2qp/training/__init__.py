@@ -1,0 +1,1 @@
+"""Training slide models on bags with labels."""

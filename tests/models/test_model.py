@@ -1,0 +1,98 @@
+"""What all models share: attention pooling against NumPy, tiles by themselves, evidence, dropout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from scipy.special import expit, softmax
+
+from her2qp.errors import BundleError
+from her2qp.models import model as model_module
+from her2qp.models.bag import Bag
+from her2qp.models.model import Model
+from her2qp.models.registry import build_model
+
+MakeModel = Callable[[str], Model]
+MakeBag = Callable[..., Bag]
+
+both = pytest.mark.parametrize("architecture", ["kat", "abmil"])
+
+
+def test_attention_pooling_follows_its_equation(make_model: MakeModel, make_bag: MakeBag) -> None:
+    model, bag = make_model("abmil"), make_bag(33)
+    w = {name: tensor.double().numpy() for name, tensor in model.state_dict().items()}
+    x = (bag.features - w["feature_mean"]) / w["feature_std"]
+    h = np.maximum(x @ w["embedding.0.weight"].T + w["embedding.0.bias"], 0)
+    content = np.tanh(h @ w["content.0.weight"].T + w["content.0.bias"])
+    gate = expit(h @ w["gate.0.weight"].T + w["gate.0.bias"])
+    attention = softmax((content * gate) @ w["score.weight"][0] + w["score.bias"][0])
+    logits, found = model.judge(bag)
+    np.testing.assert_allclose(found, attention, rtol=1e-4)
+    np.testing.assert_allclose(logits, w["head.weight"] @ (attention @ h) + w["head.bias"], rtol=1e-4, atol=1e-5)
+
+
+@both
+def test_a_tile_by_itself_is_a_bag_of_one_tile(
+    architecture: str, make_model: MakeModel, make_bag: MakeBag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "SINGLETONS_AT_ONCE", 4)
+    model, bag = make_model(architecture), make_bag(11)
+    together = model.judge_tiles(bag.features)
+    one_by_one = torch.stack([model.judge(bag.take(np.array([row])))[0] for row in range(len(bag))])
+    np.testing.assert_allclose(together, one_by_one, rtol=1e-4, atol=1e-5)
+    assert together.std(dim=0).min() > 1e-3
+
+
+@both
+def test_explanation(architecture: str, make_model: MakeModel, make_bag: MakeBag) -> None:
+    model, bag = make_model(architecture), make_bag(33)
+    explanation = model.explain(bag)
+    assert explanation.probabilities.sum() == pytest.approx(1, abs=1e-5)
+    assert explanation.attention.sum() == pytest.approx(1, abs=1e-5)
+    assert explanation.attention.min() >= 0
+    assert explanation.evidence.shape == (33, 4)
+    assert np.isfinite(explanation.evidence).all()
+    assert (explanation.evidence > 0).any() and (explanation.evidence < 0).any()
+
+
+def test_evidence_of_a_linear_read_out_adds_up_to_the_logit(make_model: MakeModel, make_bag: MakeBag) -> None:
+    model, bag = make_model("abmil"), make_bag(33)
+    with torch.no_grad():
+        model.score.weight.zero_()  # the mean of the tiles: logits are linear in them
+    logits, _ = model.judge(bag)
+    np.testing.assert_allclose(
+        model.explain(bag).evidence.sum(axis=0) + model.head.bias.detach().numpy(), logits, rtol=1e-4, atol=1e-5
+    )
+
+
+@both
+def test_dropout_is_off_in_judgement_and_back_on_in_training(
+    architecture: str, make_model: MakeModel, make_bag: MakeBag
+) -> None:
+    model, bag = make_model(architecture).train(), make_bag(33)
+    assert torch.equal(model.judge(bag)[0], model.judge(bag)[0])
+    assert model.training
+    batch = model.collate([bag])
+    assert not torch.equal(model(batch), model(batch))
+
+
+def test_a_constant_feature_is_not_blown_up_by_standardising(make_model: MakeModel, make_bag: MakeBag) -> None:
+    model, bag = make_model("abmil"), make_bag(33)
+    bag.features[:, 3] = 2
+    model.standardise([bag])
+    assert float(model.feature_std[3]) == 1
+    assert torch.isfinite(model.judge(bag)[0]).all()
+
+
+def test_the_registry_says_what_it_does_not_know() -> None:
+    sizes = {"dimension": 4, "classes": 2}
+    with pytest.raises(BundleError, match=r"unknown architecture 'resnet'.*kat, abmil"):
+        build_model("resnet", sizes)
+    with pytest.raises(BundleError, match="hyperparameters of kat: depth"):
+        build_model("kat", sizes | {"depth": 1})
+    with pytest.raises(BundleError, match="hyperparameters of abmil: colour"):
+        build_model("abmil", sizes | {"colour": "red"})
+    assert build_model("abmil", sizes | {"width": 5}).config.width == 5
