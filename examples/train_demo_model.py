@@ -20,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 import shapely
+import torch
 
 from her2qp.features import FeatureStore, extract_features, load_extractor
 from her2qp.models.bag import Bag
@@ -30,7 +31,7 @@ from her2qp.provenance import versions
 from her2qp.slides import open_slide
 from her2qp.slides.artificial import make_artificial_slide
 from her2qp.tiling import Region, RegionSet, TileGrid, make_tiles
-from her2qp.training.fit import fit
+from her2qp.training.fit import Examples, FitSettings, fit
 
 SEED = 20251121
 SIDES_PX = (4096, 5120, 6144)
@@ -91,17 +92,19 @@ def main() -> None:
     # Slides come level by level, so every sixth group of four holds one slide of each level.
     fold = np.array([FOLDS[i // 4 % len(FOLDS)] for i in range(len(bags))])
     rows = {name: np.flatnonzero(fold == name) for name in set(FOLDS)}
-    part = {name: ([bags[i] for i in r], [labels[i] for i in r]) for name, r in rows.items()}
+    part = {name: Examples([bags[i] for i in r], [labels[i] for i in r]) for name, r in rows.items()}
 
     extractor = load_extractor()
     config = KATConfig(
         dimension=extractor.info.dimension, classes=4, width=48, depth=3, heads=4, head_width=12, mlp_width=96,
         dropout=0.25, mask_mode="bias", residual="pre",
     )  # fmt: skip
+    torch.manual_seed(SEED)
     model = KAT(config)
-    fit(model, *part["train"], validation=part["validation"], epochs=200, lr=1e-3, seed=SEED, patience=40)
+    settings = FitSettings(epochs=200, learning_rate=1e-3, weight_decay=1e-2, batch_size=16, patience=40, seed=SEED)
+    fit(model, part["train"], part["validation"], settings)
 
-    test_bags, test_labels = part["test"]
+    test_bags, test_labels = part["test"].bags, part["test"].labels
     predicted = [int(np.argmax(model.judge(bag)[0].numpy())) for bag in test_bags]
     right = sum(p == t for p, t in zip(predicted, test_labels, strict=True))
     off_by_one = sum(abs(p - t) <= 1 for p, t in zip(predicted, test_labels, strict=True))
@@ -113,14 +116,16 @@ def main() -> None:
         "These figures are about drawings. Nothing was measured on tissue."
     )
     training = Training(
-        data=f"{len(part['train'][0])} artificial H&E slides drawn by her2qp.slides.artificial "
-        f"({len(part['validation'][0])} more to choose the epoch, {len(test_bags)} to measure); no tissue",
+        data=f"{len(part['train'].bags)} artificial H&E slides drawn by her2qp.slides.artificial "
+        f"({len(part['validation'].bags)} more to choose the epoch, {len(test_bags)} to measure); no tissue",
         artificial=True,
         seeds=(SEED,),
         versions=versions(),
         date=datetime.datetime.now(datetime.UTC).date(),
     )
-    Bundle.create(model, extractor.info, training, name="demo", classes=HER2_CLASSES, results=results).save(arguments.out)
+    Bundle.create(model, extractor.info, training, name="demo", classes=HER2_CLASSES, results=results).save(
+        arguments.out
+    )
     print(results)
 
 

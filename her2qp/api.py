@@ -94,7 +94,8 @@ def inspect(project: str | Path, *, backend: Backend = "auto") -> dict[str, Any]
     ProjectError
         The project is missing or not a project.
     """
-    from her2qp.qupath.project import choose_backend, open_project
+    from her2qp.qupath.backends import choose_backend
+    from her2qp.qupath.project import open_project
     from her2qp.scoring.inspection import inspect_project
 
     with open_project(project, mode="r", backend="native") as opened:

@@ -73,12 +73,12 @@ def build_project(out: Path, monitor: Monitor | None = None) -> Path:
     Path
         The ``.qpproj``.
     """
-    from her2qp.qupath.projectfile import find_project_file
+    from her2qp.qupath.projectfile import find_project
 
     folder, finished = out / "project", out / "complete"
     if finished.is_file():
         try:
-            return find_project_file(folder)
+            return find_project(folder)
         except ProjectNotFoundError:
             finished.unlink()
     if folder.exists():

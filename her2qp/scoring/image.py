@@ -156,9 +156,7 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
         yield TilePlan(slide, slide_mpp, list(found.regions), placed.tiles, placed.reason, tuple(found.notes))
 
 
-def _find_regions(
-    annotations: Sequence[PathObject], slide_size: tuple[int, int], settings: ScoreSettings
-) -> RegionSet:
+def _find_regions(annotations: Sequence[PathObject], slide_size: tuple[int, int], settings: ScoreSettings) -> RegionSet:
     from her2qp.tiling import make_regions, whole_slide_region
 
     exclude = settings.excluded_classes()

@@ -200,10 +200,10 @@ class ScoringRun:
                 return self._unscored(entry, plan, existing)
             self.monitor.tiles_found(len(plan.tiles))
             score = scorer.score(plan, self.monitor.tiles_done)
+            self._add_classes()
             change = replacement(
                 existing, score, run_number=self.run.number, run=self.run.text, model=scorer.bundle.label
             )
-            self._add_classes()
             write_back(entry, change)
             outcome = ImageOutcome(
                 entry.id,
@@ -254,6 +254,7 @@ class ScoringRun:
         missing = [c for c in GRADE_CLASSES.values() if str(c) not in listed]
         if missing:
             self.project.path_classes = (*self.project.path_classes, *missing)
+            self.project.save()
             self.classes_added += [str(path_class) for path_class in missing]
 
     def _record(self, scorer: Scorer, outcomes: Sequence[ImageOutcome]) -> dict[str, Any]:

@@ -42,8 +42,8 @@ def undo_last_run(project: Path) -> Undone:
     ProjectLockedError
         Another process works on the project.
     """
-    from her2qp.qupath.project import find_project
-    from her2qp.qupath.transaction import restore_last
+    from her2qp.qupath.projectfile import find_project
+    from her2qp.qupath.transaction.backup import restore_last
 
     folder = find_project(project).parent
     restored = restore_last(folder)
