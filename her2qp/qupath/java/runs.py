@@ -154,8 +154,11 @@ class Run:
             old = np.array(sorted(known), dtype=np.uint32)
             new = np.array([known[handle] for handle in sorted(known)], dtype=">u4")
             for slot in self.layout.slots + self.layout.class_slots:
-                column = new[np.searchsorted(old, self.handles_at(slot))]
-                records[:, slot.offset : slot.offset + 4] = column[:, None].view(np.uint8)
+                column = self.handles_at(slot)
+                if (column == column[0]).all():
+                    column = column[:1]
+                renumbered = new[np.searchsorted(old, column)]
+                records[:, slot.offset : slot.offset + 4] = renumbered[:, None].view(np.uint8)
         return np.ascontiguousarray(records).reshape(-1).data
 
 

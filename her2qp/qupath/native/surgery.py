@@ -87,26 +87,23 @@ def _plan_removal(index: Index, ids: frozenset[UUID]) -> Removal:
     removal = Removal()
     if not ids:
         return removal
-    missing = set(ids)
-    for object_id in ids & index.by_id.keys():
-        missing.discard(object_id)
-        for entry in index.by_id[object_id]:
-            removal.instances.add(entry.record.instance)
-            removal.touched.add(entry)
-            if entry.parent is not None:
-                removal.touched.add(entry.parent)
-    raw = {object_id.bytes for object_id in missing}
+    missing = {object_id.bytes for object_id in ids}
+    for object_id, entries in index.by_id.items():
+        if object_id in ids:
+            missing.discard(object_id.bytes)
+            removal.instances.update(entry.record.instance for entry in entries)
+            removal.touched.update(entries)
+            removal.touched.update(entry.parent for entry in entries if entry.parent is not None)
     found: set[bytes] = set()
     for run_entry in index.runs:
-        rows = run_entry.rows_in(raw)
+        rows = run_entry.rows_in(missing)
         if rows.any():
             removal.rows[run_entry.run] = rows
             removal.touched.add(run_entry.parent)
             found.update(uuids.as_bytes(run_entry.ids[rows]))
-    if raw - found:
-        raise InvalidEditError(
-            "an object that is to be removed is not in the hierarchy", where=f"object {UUID(bytes=min(raw - found))}"
-        )
+    if missing - found:
+        first = UUID(bytes=min(missing - found))
+        raise InvalidEditError("an object that is to be removed is not in the hierarchy", where=f"object {first}")
     return removal
 
 
@@ -139,13 +136,12 @@ def _check_new_ids(index: Index, edit: HierarchyEdit) -> None:
     new = {obj.id.bytes for obj in edit.add_objects}
     if edit.add_tiles is not None:
         new.update(uuids.as_bytes(edit.add_tiles.ids))
-    taken = {object_id.bytes for object_id in index.by_id}
+    taken = {object_id.bytes for object_id in index.by_id if object_id.bytes in new}
     for entry in index.runs:
         if new:
-            taken.update(uuids.as_bytes(entry.ids))
-    taken -= {object_id.bytes for object_id in edit.remove}
-    if not new.isdisjoint(taken):
-        twice = UUID(bytes=min(new & taken))
+            taken.update(new.intersection(uuids.as_bytes(entry.ids)))
+    if taken and (taken := taken - {object_id.bytes for object_id in edit.remove}):
+        twice = UUID(bytes=min(taken))
         raise InvalidEditError("an object with the id of one to be added is there already", where=f"object {twice}")
 
 

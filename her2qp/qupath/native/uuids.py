@@ -61,8 +61,7 @@ def parse(text: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]
     """
     values = _DIGIT_VALUES[text[:, _DIGITS]]
     is_valid = (text[:, _DASHES] == _DASH).all(axis=1) & (values != _NO_DIGIT).all(axis=1)
-    ids: NDArray[np.uint8] = values[:, 0::2] << 4 | values[:, 1::2] & 0x0F
-    return ids, is_valid
+    return np.bitwise_or(np.left_shift(values[:, 0::2], 4), values[:, 1::2] & 0x0F, dtype=np.uint8), is_valid
 
 
 def as_bytes(ids: NDArray[np.uint8]) -> list[bytes]:
