@@ -182,7 +182,7 @@ class ImageEntry:
             version = self._project.qupath_version or DEFAULT_VERSION
             return QpData.create(self.server_builder, image_type=ImageType.UNSET, qupath_version=version)
         try:
-            return QpData.from_bytes(data)
+            return QpData.from_bytes(data, where=self.data_file)
         except UnsupportedDataError:
             raise
         except DataFileError as error:
