@@ -12,7 +12,9 @@ import os
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
+from pickle import UnpicklingError
 
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from her2qp.errors import ExtractorError, WeightsNotFoundError
@@ -90,9 +92,12 @@ def load_backbone() -> nn.Module:
     from transformers import CLIPModel
 
     try:
-        clip = CLIPModel.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        clip, loading = CLIPModel.from_pretrained(folder, local_files_only=True, output_loading_info=True)
+    except (OSError, ValueError, RuntimeError, KeyError, UnpicklingError, SafetensorError) as error:
         raise ExtractorError(f"the folder holds no CLIP model ({error})", where=folder, remedy=_DOWNLOAD) from error
+    if loading["missing_keys"]:  # transformers would fill them with random numbers and say so in a log
+        what = f"the weights lack {len(loading['missing_keys'])} of the model's parts"
+        raise ExtractorError(what, where=folder, remedy=_DOWNLOAD)
     return _ImageFeatures(clip).eval()
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from her2qp.errors import ExtractorError, WeightsNotFoundError
@@ -162,6 +163,14 @@ def test_plip_gives_what_get_image_features_gives(clip_folder: Path) -> None:
 def test_a_folder_of_something_else_is_refused(clip_folder: Path) -> None:
     (clip_folder / "model.safetensors").write_bytes(b"nothing of the kind")
     with pytest.raises(ExtractorError, match="no CLIP model"):
+        load_extractor("plip")
+
+
+def test_weights_with_holes_are_refused(clip_folder: Path) -> None:
+    weights = load_file(clip_folder / "model.safetensors")
+    del weights["visual_projection.weight"]
+    save_file(weights, clip_folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ExtractorError, match="lack 1 of the model's parts"):
         load_extractor("plip")
 
 
