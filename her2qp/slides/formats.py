@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -13,16 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import SlideFormatError, SlideNotFoundError
+from her2qp.slides.damage import COPY_AGAIN, DAMAGED, READ_ERRORS
 from her2qp.slides.levels import ArrayLevel, Level, LibraryLevel, as_rgb
-from her2qp.slides.segments import COPY_AGAIN, DAMAGED, SegmentCache, SegmentedLevel, SharedFile
+from her2qp.slides.segments import SegmentCache, SegmentedLevel, SharedFile
 
 _TIFF_MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _PICTURE_SUFFIXES = {".png", ".jpg", ".jpeg", ".bmp"}
 _MICRONS_PER_INCH = 25400.0
 _NEEDS_OPENSLIDE = 'OpenSlide may read it: pip install "her2qp[openslide]".'
-
-# What tifffile, tiffslide, imagecodecs and Pillow raise on damaged input.
-_READ_ERRORS = (ValueError, RuntimeError, OSError, EOFError, LookupError, TypeError, AttributeError, ArithmeticError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +80,7 @@ def _open_tiff(path: Path) -> OpenedFile:
 
     try:
         slide = tiffslide.TiffSlide(path)
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         return _open_openslide(path, because=error)
     try:
         properties = slide.properties
@@ -101,7 +100,7 @@ def _open_tiff(path: Path) -> OpenedFile:
     except SlideFormatError:
         slide.close()
         raise
-    except _READ_ERRORS as error:
+    except READ_ERRORS as error:
         slide.close()
         return _open_openslide(path, because=error)
     lock = Lock()
@@ -158,7 +157,11 @@ def _open_picture(path: Path) -> OpenedFile:
     from PIL import Image
 
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings():
+            # The limit at which Pillow only warns is the one that is kept to here.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            opened = Image.open(path)
+        with opened as image:
             limit = Image.MAX_IMAGE_PIXELS
             if limit is not None and image.width * image.height > limit:
                 raise SlideFormatError(
@@ -168,7 +171,7 @@ def _open_picture(path: Path) -> OpenedFile:
                 )
             dpi = image.info.get("dpi")
             pixels = np.asarray(image.convert("RGBA" if image.has_transparency_data else "RGB"))
-    except (*_READ_ERRORS, SyntaxError, Image.DecompressionBombError) as error:
+    except (*READ_ERRORS, Image.DecompressionBombError) as error:
         raise SlideFormatError(f"{DAMAGED} ({error})", where=path, remedy=COPY_AGAIN) from error
     mpp = None if not dpi or not all(dpi) else (_MICRONS_PER_INCH / float(dpi[0]), _MICRONS_PER_INCH / float(dpi[1]))
     return OpenedFile("pillow", (ArrayLevel(as_rgb(pixels)),), mpp, lambda: None)

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import SlideFormatError
+from her2qp.slides.damage import COPY_AGAIN, DAMAGED, READ_ERRORS
 from her2qp.slides.levels import as_rgb
 
 MAX_SEGMENT_BYTES = 1 << 28
@@ -27,9 +28,6 @@ MAX_SEGMENT_BYTES = 1 << 28
 
 MAX_CACHE_BYTES = 1 << 28
 """Decoded tiles that a slide keeps: more than a row of tiles across the widest slides."""
-
-DAMAGED = "the slide file is damaged or incomplete"
-COPY_AGAIN = "Copy it again from the scanner or archive."
 
 # Photometric interpretations that tifffile decodes to grey or RGB; YCbCr only from JPEG, which converts it.
 _GREY, _RGB, _YCBCR = 1, 2, 6
@@ -172,7 +170,7 @@ class SegmentedLevel:
         data = self.file.read(page.dataoffsets[index], count)
         try:
             decoded, _, _ = page.decode(data, index, jpegtables=page.jpegtables, _fullsize=True)
-        except (ValueError, RuntimeError, OSError, EOFError) as error:
+        except READ_ERRORS as error:
             raise SlideFormatError(f"{DAMAGED} (tile {index}: {error})", where=self._path, remedy=COPY_AGAIN) from error
         if decoded is None:
             return np.full((height, width, 3), 255, np.uint8)
