@@ -68,19 +68,23 @@ class TileRows:
             measurements={name: values[rows] for name, values in self.measurements.items()},
         )
 
-    def _rows_of(self, ids: Iterable[UUID]) -> NDArray[np.bool_]:
-        wanted = {obj_id.bytes for obj_id in ids}
+    def _rows_of(self, ids: Iterable[UUID | None]) -> NDArray[np.bool_]:
+        wanted = {obj_id.bytes for obj_id in ids if obj_id is not None}
         return (
             np.fromiter((row in wanted for row in self.ids.tolist()), bool, len(self))
             if wanted
             else np.zeros(len(self), bool)
         )
 
-    def parents_of(self, ids: Iterable[UUID]) -> dict[UUID, UUID | None]:
+    def distinct_parents(self) -> set[UUID | None]:
+        """Every object that a tile lies under; None for the root."""
+        return {_object_id(row) for row in np.unique(self.parents).tolist()}
+
+    def parents_of(self, ids: Iterable[UUID | None]) -> dict[UUID, UUID | None]:
         """Parents of those of `ids` that are tiles."""
         rows = self._rows_of(ids)
         pairs = zip(self.ids[rows].tolist(), self.parents[rows].tolist(), strict=True)
-        return {UUID(bytes=tile): None if parent == _ROOT else UUID(bytes=parent) for tile, parent in pairs}
+        return {UUID(bytes=tile): _object_id(parent) for tile, parent in pairs}
 
     def without(self, ids: frozenset[UUID]) -> TileRows:
         """The tiles that are not among `ids`."""
@@ -89,7 +93,7 @@ class TileRows:
     def with_parents(self, new_parent: Callable[[UUID | None], UUID | None]) -> TileRows:
         """The tiles with each parent mapped."""
         known, index = np.unique(self.parents, return_inverse=True)
-        mapped = [new_parent(None if row == _ROOT else UUID(bytes=row)) for row in known.tolist()]
+        mapped = [new_parent(_object_id(row)) for row in known.tolist()]
         renamed = np.array([_ROOT if i is None else i.bytes for i in mapped] or [_ROOT], dtype="V16")
         return replace(self, parents=renamed[index.reshape(-1)] if len(self) else self.parents)
 
@@ -146,3 +150,7 @@ class TileRows:
     def _class_column(self) -> NDArray[np.str_]:
         names = np.array([*self.class_names, ""])
         return names[self.classes]
+
+
+def _object_id(row: bytes) -> UUID | None:
+    return None if row == _ROOT else UUID(bytes=row)

@@ -54,7 +54,8 @@ class Expectation:
     def after(self, edit: HierarchyEdit) -> Expectation:
         """The same after `edit`."""
         parents: dict[UUID, UUID | None] = {obj_id: obj.parent for obj_id, obj in self.objects.items()}
-        parents.update(self.tiles.parents_of(edit.remove))
+        has_children = {*parents.values(), *self.tiles.distinct_parents()}
+        parents.update(self.tiles.parents_of(obj_id for obj_id in has_children if obj_id in edit.remove))
 
         def surviving(parent: UUID | None) -> UUID | None:
             while parent is not None and parent in edit.remove:
