@@ -50,18 +50,20 @@ def _versions() -> Iterator[Finding]:
 
 
 def _qupath() -> Iterator[Finding]:
-    from her2qp.qupath.paquo.installation import find_qupath
+    from her2qp.errors import QuPathNotFoundError
+    from her2qp.qupath.paquo.installation import find_installation
 
-    installed = find_qupath()
-    if installed is None:
+    try:
+        installed = find_installation()
+    except QuPathNotFoundError as error:
         yield Finding(
             "QuPath",
             False,
-            "none found; projects are read and written in pure Python (native store)",
+            f"{error.what}; projects are read and written in pure Python (native store)",
             "Optional. Set PAQUO_QUPATH_DIR, or download one: paquo get_qupath --install-path DIR 0.7.0",
         )
     else:
-        yield Finding("QuPath", True, f"{installed.version or 'unknown version'} in {installed.folder} (paquo store)")
+        yield Finding("QuPath", True, f"{installed.version} in {installed.app_folder} (paquo store)")
     java = shutil.which("java")
     detail = "none on the path; QuPath brings its own" if java is None else _first_line([java, "-version"])
     yield Finding("Java", True, detail)

@@ -76,8 +76,8 @@ def _file_name(name: str) -> str:
 def _write(entry: ImageEntry, path: Path, format: ExportFormat) -> int:
     from her2qp.qupath.geojson import write_csv, write_geojson
 
-    others = (obj for obj in entry.hierarchy.objects_but_tiles())
-    return (write_csv if format == "csv" else write_geojson)(path, others, tiles=entry.tiles())
+    write = write_csv if format == "csv" else write_geojson
+    return int(write(path, entry.hierarchy.objects_but_tiles(), tiles=entry.tiles()))
 
 
 def import_file(project: Path, file: Path, image: str, backend: Literal["auto", "paquo", "native"]) -> int:

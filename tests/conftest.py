@@ -35,9 +35,9 @@ def shared() -> Path:
 def golden(request: pytest.FixtureRequest, shared: Path, tmp_path: Path) -> Path:
     """A private copy of a project that one QuPath version wrote: ``project/``, ``images/``, ``reference.json``."""
     copy = tmp_path / f"golden-{request.param}"
-    shutil.copytree(shared / "golden" / request.param, copy, copy_function=shutil.copyfile)
-    for folder in [copy, *(p for p in copy.rglob("*") if p.is_dir())]:
-        folder.chmod(0o755)
+    shutil.copytree(shared / "golden" / request.param, copy)
+    for path in [copy, *copy.rglob("*")]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
     return copy
 
 

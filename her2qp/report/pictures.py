@@ -65,7 +65,7 @@ def regions_picture(overview: NDArray[np.uint8], downsample: float, regions: Ite
     """
     picture = Image.fromarray(overview)
     draw = ImageDraw.Draw(picture)
-    width = max(2, round(max(picture.size) / 400))
+    width = max(3, round(max(picture.size) / 300))
     for region in regions:
         for polygon in shapely.get_parts(region):
             for ring in [polygon.exterior, *polygon.interiors]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -68,7 +68,15 @@ class Scorer:
     bundle: Bundle
     extractor: Extractor
     store: FeatureStore | None = None
-    facts: dict[str, Any] = field(default_factory=dict)
+
+    def extractor_facts(self) -> dict[str, Any]:
+        """Return what the run record says of the extractor."""
+        return {
+            **asdict(self.extractor.info),
+            "fingerprint": self.extractor.info.fingerprint,
+            "runtime": self.extractor.runtime,
+            "runtime_choice": self.extractor.choice,
+        }
 
     def score(self, plan: TilePlan, progress: Progress | None = None) -> ImageScore:
         """Score the tiles of an image.

@@ -48,7 +48,7 @@ def percentile_rank(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     n = len(values)
     if n < 2:
         return np.ones(n, np.float32)
-    return ((rankdata(values) - 1) / (n - 1)).astype(np.float32)
+    return np.asarray((rankdata(values) - 1) / (n - 1), np.float32)
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from her2qp.errors import Her2qpError, ImageNotFoundError, RegionError
+from her2qp.errors import BundleError, Her2qpError, ImageNotFoundError, RegionError
 from her2qp.provenance import now, versions
 from her2qp.scoring.image import Scorer, TilePlan, plan_tiles
 from her2qp.scoring.monitor import Monitor, Silent
 from her2qp.scoring.records import History, RunId, RunRecords
 from her2qp.scoring.result import ImageOutcome, Status
 from her2qp.scoring.settings import ScoreSettings
-from her2qp.scoring.vocabulary import GRADE_CLASSES, RESEARCH_USE
+from her2qp.scoring.vocabulary import GRADE_CLASSES, GRADES, RESEARCH_USE
 from her2qp.scoring.writeback import Existing, WriteBack, removal, replacement
 
 if TYPE_CHECKING:
@@ -270,7 +270,7 @@ class ScoringRun:
             "qupath_version": self.project.qupath_version,
             "parameters": self.settings.model_dump(mode="json"),
             "model": scorer.bundle.facts(),
-            "extractor": scorer.extractor.facts(),
+            "extractor": scorer.extractor_facts(),
             "classes_added": self.classes_added,
             "images": [
                 {**o.details, **o.to_json(), "objects_added": o.added, "objects_removed": o.removed} for o in outcomes
@@ -316,9 +316,15 @@ def load_scorer(settings: ScoreSettings) -> Scorer:
         The extractor's weights are not at hand.
     """
     from her2qp.features import FeatureStore, load_extractor
+    from her2qp.features.cache import cache_folder
     from her2qp.models.bundle import Bundle
 
     bundle = Bundle.load(settings.model)
+    if bundle.classes != GRADES:
+        raise BundleError(
+            f"the model predicts {', '.join(bundle.classes)}, not the HER2 grades {', '.join(GRADES)}",
+            where=bundle.label,
+        )
     extractor = load_extractor(settings.extractor or bundle.extractor_id, runtime=settings.runtime)
     bundle.check_features(extractor.info)
-    return Scorer(bundle, extractor, FeatureStore(settings.feature_cache))
+    return Scorer(bundle, extractor, FeatureStore(settings.feature_cache or cache_folder() / "features"))
