@@ -50,7 +50,8 @@ def read_roi(item: Item) -> Roi | None:
         raise DataFileError(f"a ROI is of a class that is not known: {name}")
     kind = KINDS[item.class_name]
     try:
-        geometry = _read_geometry(item, kind)
+        with np.errstate(invalid="ignore"):  # coordinates may be NaN
+            geometry = _read_geometry(item, kind)
     except (shapely.errors.ShapelyError, ValueError) as error:
         raise DataFileError(f"a {kind} has coordinates that make no shape: {error}") from error
     return Roi(kind, geometry, ImagePlane(_int(item, "c"), _int(item, "z"), _int(item, "t")))
