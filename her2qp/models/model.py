@@ -129,10 +129,22 @@ class Model(nn.Module, ABC):
 
     @torch.no_grad()
     def judge(self, bag: Bag) -> tuple[Tensor, Tensor]:
-        """Logits (c,) and attention (n,) of one bag, without dropout."""
+        """Logits (c,) and attention (n,) of one bag, without dropout.
+
+        Raises
+        ------
+        ModelError
+            The features have another dimension than the model's, or are so large that the result is not a number.
+        """
         with evaluating(self):
             batch = self.collate([bag])
             logits, attention = self.classify_with_attention(self.embed(batch), batch)
+        if not (logits.isfinite().all() and attention.isfinite().all()):
+            raise ModelError(
+                "the model's result is not a number",
+                where=bag.name,
+                remedy="The features are far from what the model was trained on; extract them again.",
+            )
         return logits[0].cpu(), attention[0].cpu()
 
     @torch.no_grad()

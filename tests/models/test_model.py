@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy.special import expit, softmax
 
-from her2qp.errors import BundleError
+from her2qp.errors import BundleError, ModelError
 from her2qp.models import model as model_module
 from her2qp.models.bag import Bag
 from her2qp.models.model import Model
@@ -96,3 +96,11 @@ def test_the_registry_says_what_it_does_not_know() -> None:
     with pytest.raises(BundleError, match="hyperparameters of abmil: colour"):
         build_model("abmil", sizes | {"colour": "red"})
     assert build_model("abmil", sizes | {"width": 5}).config.width == 5
+
+
+@both
+def test_says_when_the_result_is_not_a_number(architecture: str, make_model: MakeModel, make_bag: MakeBag) -> None:
+    bag = make_bag(3)
+    bag.features[:] = np.float32(3e38)
+    with pytest.raises(ModelError, match="bag of 3: the model's result is not a number"):
+        make_model(architecture).judge(bag)
