@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -67,12 +68,18 @@ def open_file(path: Path) -> OpenedFile:
         raise SlideFormatError(f"the slide file cannot be read ({error.strerror})", where=path) from error
     if not magic:
         raise SlideFormatError("the slide file is empty", where=path, remedy=COPY_AGAIN)
+    # Pictures by suffix, not by content: a MIRAX slide's .mrxs file is a JPEG thumbnail.
     if magic in _TIFF_MAGIC:
-        return _open_tiff(path)
-    # By suffix, not by content: a MIRAX slide's .mrxs file is a JPEG thumbnail.
-    if path.suffix.lower() in _PICTURE_SUFFIXES:
-        return _open_picture(path)
-    return _open_openslide(path)
+        opened = _open_tiff(path)
+    elif path.suffix.lower() in _PICTURE_SUFFIXES:
+        opened = _open_picture(path)
+    else:
+        opened = _open_openslide(path)
+    full = opened.levels[0].size
+    if not all(0 < side <= whole for level in opened.levels for side, whole in zip(level.size, full, strict=True)):
+        opened.close()
+        raise SlideFormatError(f"{DAMAGED}: the sizes of its levels make no sense", where=path, remedy=COPY_AGAIN)
+    return opened
 
 
 def _open_tiff(path: Path) -> OpenedFile:
@@ -105,7 +112,7 @@ def _open_tiff(path: Path) -> OpenedFile:
         return _open_openslide(path, because=error)
     lock = Lock()
     library_levels = tuple(
-        LibraryLevel(size, _tiffslide_reader(slide, number), lock) for number, size in enumerate(sizes)
+        LibraryLevel(size, _tiffslide_reader(slide, number), lock, path) for number, size in enumerate(sizes)
     )
     return OpenedFile("tiffslide", library_levels, mpp, slide.close)
 
@@ -123,13 +130,12 @@ def _only_page(level: Any) -> Any | None:
 def _refuse_truncated(path: Path, levels: Any) -> None:
     """Find a half-copied file now rather than in the middle of a run."""
     size = path.stat().st_size
-    for level in levels:
-        for page in level.pages:
-            if page is None:
-                continue
-            offsets, counts = np.asarray(page.dataoffsets, np.int64), np.asarray(page.databytecounts, np.int64)
-            if len(offsets) != len(counts) or (len(counts) and int((offsets + counts).max()) > size):
-                raise SlideFormatError(f"{DAMAGED}: it ends before its last tile", where=path, remedy=COPY_AGAIN)
+    for page in (page for level in levels for page in level.pages if page is not None):
+        offsets, counts = np.asarray(page.dataoffsets, np.int64), np.asarray(page.databytecounts, np.int64)
+        if not math.prod(page.chunked) <= len(offsets) == len(counts):
+            raise SlideFormatError(f"{DAMAGED}: its table of tiles is too short", where=path, remedy=COPY_AGAIN)
+        if len(counts) and int((offsets + counts).max()) > size:
+            raise SlideFormatError(f"{DAMAGED}: it ends before its last tile", where=path, remedy=COPY_AGAIN)
 
 
 def _refuse_other_pixels(path: Path, series: Any) -> None:
@@ -147,7 +153,7 @@ def _tiffslide_reader(slide: Any, level: int) -> Callable[[int, int, int, int], 
     def read(x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
         # tiffslide takes whole level-0 pixels and rounds down after dividing: the next one up comes back exactly.
         location = tuple(int(np.ceil(side * downsample + 1e-6)) if level else side for side in (x0, y0))
-        return as_rgb(slide.read_region(location, level, (x1 - x0, y1 - y0), as_array=True))
+        return np.asarray(slide.read_region(location, level, (x1 - x0, y1 - y0), as_array=True))
 
     return read
 
@@ -193,7 +199,7 @@ def _open_openslide(path: Path, because: Exception | None = None) -> OpenedFile:
         ) from error
     lock = Lock()
     levels = tuple(
-        LibraryLevel(size, _openslide_reader(slide, number, path), lock)
+        LibraryLevel(size, _openslide_reader(slide, number), lock, path)
         for number, size in enumerate(slide.level_dimensions)
     )
     properties = slide.properties
@@ -201,17 +207,12 @@ def _open_openslide(path: Path, because: Exception | None = None) -> OpenedFile:
     return OpenedFile("openslide", levels, mpp, slide.close)
 
 
-def _openslide_reader(slide: Any, level: int, path: Path) -> Callable[[int, int, int, int], NDArray[np.uint8]]:
-    import openslide
-
+def _openslide_reader(slide: Any, level: int) -> Callable[[int, int, int, int], NDArray[np.uint8]]:
     downsample = slide.level_downsamples[level]
 
     def read(x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
         location = (round(x0 * downsample), round(y0 * downsample))
-        try:
-            return as_rgb(np.asarray(slide.read_region(location, level, (x1 - x0, y1 - y0))))
-        except openslide.OpenSlideError as error:
-            raise SlideFormatError(f"{DAMAGED} ({error})", where=path, remedy=COPY_AGAIN) from error
+        return np.asarray(slide.read_region(location, level, (x1 - x0, y1 - y0)))
 
     return read
 

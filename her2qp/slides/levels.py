@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from threading import Lock
 from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+from her2qp.errors import SlideFormatError
+from her2qp.slides.damage import COPY_AGAIN, DAMAGED, READ_ERRORS
 
 
 class Level(Protocol):
@@ -39,14 +43,27 @@ class ArrayLevel:
 
 
 class LibraryLevel:
-    """A level that a slide library reads, one thread at a time."""
+    """A level that a slide library reads, one thread at a time.
+
+    Parameters
+    ----------
+    size
+        Width and height in pixels.
+    read
+        The library's way to read x0, y0, x1, y1: grey, RGB or with transparency.
+    lock
+        Shared by all levels of the slide.
+    path
+        The slide file, for error messages.
+    """
 
     def __init__(
-        self, size: tuple[int, int], read: Callable[[int, int, int, int], NDArray[np.uint8]], lock: Lock
+        self, size: tuple[int, int], read: Callable[[int, int, int, int], NDArray[np.uint8]], lock: Lock, path: Path
     ) -> None:
         self._size = size
         self._read = read
         self._lock = lock
+        self._path = path
 
     @property
     def size(self) -> tuple[int, int]:
@@ -54,9 +71,18 @@ class LibraryLevel:
         return self._size
 
     def read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
-        """Pixels of a rectangle, shape (y1 - y0, x1 - x0, 3)."""
-        with self._lock:
-            return self._read(x0, y0, x1, y1)
+        """Pixels of a rectangle, shape (y1 - y0, x1 - x0, 3).
+
+        Raises
+        ------
+        SlideFormatError
+            The library cannot read it.
+        """
+        try:
+            with self._lock:
+                return as_rgb(self._read(x0, y0, x1, y1))
+        except READ_ERRORS as error:
+            raise SlideFormatError(f"{DAMAGED} ({error})", where=self._path, remedy=COPY_AGAIN) from error
 
 
 def read_padded(level: Level, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:

@@ -167,8 +167,8 @@ class SegmentedLevel:
         count = page.databytecounts[index]
         if count == 0:
             return np.full((height, width, 3), 255, np.uint8)
-        data = self.file.read(page.dataoffsets[index], count)
         try:
+            data = self.file.read(page.dataoffsets[index], count)
             decoded, _, _ = page.decode(data, index, jpegtables=page.jpegtables, _fullsize=True)
         except READ_ERRORS as error:
             raise SlideFormatError(f"{DAMAGED} (tile {index}: {error})", where=self._path, remedy=COPY_AGAIN) from error

@@ -221,8 +221,9 @@ def _part_size(box: Box, out_size: tuple[int, int]) -> tuple[int, int]:
     scale_x, scale_y = box.scale(out_size)
     if out_size[0] * scale_x * out_size[1] * scale_y <= MAX_SOURCE_PIXELS:
         return out_size
+    # Each part also needs about one output pixel around it: see source_box.
     side = math.sqrt(MAX_SOURCE_PIXELS)
-    return max(1, int(side / scale_x)), max(1, int(side / scale_y))
+    return max(1, int(side / scale_x) - 2), max(1, int(side / scale_y) - 2)
 
 
 def _processors() -> int:
