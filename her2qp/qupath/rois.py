@@ -49,7 +49,8 @@ def is_rectangle(geometry: Geometry) -> bool:
     """Whether a geometry is an axis-aligned rectangle of four corners."""
     if not isinstance(geometry, Polygon) or geometry.interiors or len(geometry.exterior.coords) != 5:
         return False
-    return bool(shapely.equals(geometry, shapely.box(*geometry.bounds)))
+    steps = np.diff(shapely.get_coordinates(geometry), axis=0)
+    return bool(((steps == 0).sum(axis=1) == 1).all() and geometry.area > 0)
 
 
 def rectangle(x0: float, y0: float, x1: float, y1: float) -> Polygon:

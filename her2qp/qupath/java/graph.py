@@ -239,7 +239,7 @@ Item: TypeAlias = "Value | bytes | Run"
 
 
 def walk(items: list[Item], *, stop_at: frozenset[str] = frozenset()) -> Iterator[Instance]:
-    """Every instance within `items`, each once; those within runs are passed over.
+    """Every instance within `items`, each once, in the order of the stream; those within runs are passed over.
 
     Parameters
     ----------
@@ -257,8 +257,8 @@ def walk(items: list[Item], *, stop_at: frozenset[str] = frozenset()) -> Iterato
         seen.add(id(node))
         if isinstance(node, Instance):
             yield node
-            for part in () if node.class_name in stop_at else node.parts:
-                stack.extend(part.references)
-                stack.extend(part.content or ())
+            for part in () if node.class_name in stop_at else reversed(node.parts):
+                stack.extend(reversed(part.content or ()))
+                stack.extend(reversed(part.references))
         elif isinstance(node.elements, list):
-            stack.extend(node.elements)
+            stack.extend(reversed(node.elements))

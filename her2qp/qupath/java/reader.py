@@ -101,6 +101,7 @@ class StreamReader:
         self.data = data
         self.position = 0
         self.classes: list[ClassDesc] = []
+        self._instantiable: set[ClassDesc] = set()
         self._handles = handles
         self._where = where
         self._take_run = take_run
@@ -170,16 +171,21 @@ class StreamReader:
 
     def _read_instance(self, into: Target) -> Steps:
         desc = self._read_class_desc()
+        if desc not in self._instantiable:
+            self._check_instantiable(desc)
+        node = Instance(desc)
+        self._handles.add(node)
+        into.append(node)
+        return self._read_parts(node)
+
+    def _check_instantiable(self, desc: ClassDesc) -> None:
         if desc.is_enum or not desc.flags & (SC_SERIALIZABLE | SC_EXTERNALIZABLE):
             raise self.error(f"is damaged: an object of {desc.name}, which cannot have one")
         if desc.is_externalizable and not desc.flags & SC_BLOCK_DATA:
             raise self.error(f"{desc.name} is written in protocol version 1", unsupported=True)
         if not desc.is_externalizable and any(ancestor.is_externalizable for ancestor in desc.lineage):
             raise self.error(f"{desc.name} mixes two ways of serialization", unsupported=True)
-        node = Instance(desc)
-        self._handles.add(node)
-        into.append(node)
-        return self._read_parts(node)
+        self._instantiable.add(desc)
 
     def _read_parts(self, node: Instance) -> Steps:
         if node.desc.is_externalizable:

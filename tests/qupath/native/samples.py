@@ -10,7 +10,16 @@ from shapely import LineString, MultiPoint, MultiPolygon, Point, Polygon
 
 from her2qp.qupath.classes import PathClass, pack_rgb
 from her2qp.qupath.native.qpdata import QpData
-from her2qp.qupath.objects import DESCRIPTION_KEY, ImagePlane, ImageType, ObjectType, PathObject, Roi, RoiKind, TileTable
+from her2qp.qupath.objects import (
+    DESCRIPTION_KEY,
+    ImagePlane,
+    ImageType,
+    ObjectType,
+    PathObject,
+    Roi,
+    RoiKind,
+    TileTable,
+)
 from her2qp.qupath.rois import ellipse, make_roi, rectangle
 
 SPACE = UUID("5c0ffee0-0000-4000-8000-000000000000")
@@ -51,14 +60,22 @@ def rich_objects() -> tuple[PathObject, ...]:
         PathObject(new_id(21), annotation, rois[4], POSITIVE, measurements={"a": 0.1, "b": np.nan}, parent=new_id(20)),
         PathObject(new_id(22), detection, rois[4], POSITIVE, measurements={"a": 0.5}, parent=new_id(21)),
         PathObject(new_id(23), ObjectType.TILE, rois[0], HER2[1], measurements={"a": 0.25, "z": np.inf}),
-        PathObject(new_id(24), ObjectType.CELL, rois[4], class_probability=0.75, nucleus=make_roi(Polygon([(1, 1), (3, 1), (2, 2)]))),
+        PathObject(
+            new_id(24),
+            ObjectType.CELL,
+            rois[4],
+            class_probability=0.75,
+            nucleus=make_roi(Polygon([(1, 1), (3, 1), (2, 2)])),
+        ),
         PathObject(new_id(25), ObjectType.CELL, rois[4], measurements={"a": -1.5}),
         PathObject(new_id(26), ObjectType.TMA_CORE, rois[1], name="A-1", is_missing=True, measurements={"x": 1.0}),
     ]
     return tuple(objects)
 
 
-def tile_table(n: int, parents: tuple[UUID | None, ...] = (None,), *, seed: int = 0, unclassified: bool = False) -> TileTable:
+def tile_table(
+    n: int, parents: tuple[UUID | None, ...] = (None,), *, seed: int = 0, unclassified: bool = False
+) -> TileTable:
     """`n` tiles with random ids, classes, measurements (some NaN) and parents."""
     rng = np.random.default_rng(seed)
     corners = np.column_stack((np.arange(n) % 100, np.arange(n) // 100)) * 256.0
@@ -78,12 +95,12 @@ def tile_table(n: int, parents: tuple[UUID | None, ...] = (None,), *, seed: int 
 
 def same(one: PathObject, other: PathObject) -> bool:
     """Whether two objects are the same but for what float32 cannot hold."""
-    facts = "id type path_class name color locked metadata parent is_missing".split()
+    facts = ["id", "type", "path_class", "name", "color", "locked", "metadata", "parent", "is_missing"]
     if any(getattr(one, fact) != getattr(other, fact) for fact in facts):
         return False
     if list(one.measurements) != list(other.measurements) or (one.nucleus is None) != (other.nucleus is None):
         return False
-    numbers = [list(o.measurements.values()) + [o.class_probability] for o in (one, other)]
+    numbers = [[*list(o.measurements.values()), o.class_probability] for o in (one, other)]
     if not np.allclose(*numbers, rtol=1e-6, atol=0, equal_nan=True):
         return False
     return all(same_roi(a, b) for a, b in ((one.roi, other.roi), (one.nucleus, other.nucleus)) if a is not None)

@@ -112,8 +112,8 @@ def test_adding_and_removing_leaves_no_trace(original: bytes) -> None:
     before = list(data.objects())
     annotations = [obj.id for obj in before if obj.type is ObjectType.ANNOTATION]
     table = tile_table(300, (None, *annotations[:3]), unclassified=True)
-    marks = {name: 1.5 for name in ("HER2 tiles", "HER2 p(0)")}
-    data.apply(HierarchyEdit(add_tiles=table, set_measurements={one: marks for one in annotations}))
+    marks = dict.fromkeys(("HER2 tiles", "HER2 p(0)"), 1.5)
+    data.apply(HierarchyEdit(add_tiles=table, set_measurements=dict.fromkeys(annotations, marks)))
     data = reread(data)
     assert data.count()[ObjectType.TILE] == 300 + sum(obj.type is ObjectType.TILE for obj in before)
     for obj in data.annotations:
