@@ -200,18 +200,21 @@ def _shape_on(slide: Geometry, annotation: PathObject) -> tuple[Geometry | None,
 
 def _without_overlaps(shapes: Sequence[Geometry], ids: Sequence[UUID]) -> list[Geometry]:
     """Each shape without the smaller ones that overlap it."""
-    areas = shapely.area(np.asarray(shapes, object)).tolist()
+    array = np.asarray(shapes, object)
+    areas = shapely.area(array).tolist()
     size_order = sorted(range(len(shapes)), key=lambda i: (areas[i], ids[i].bytes))
     rank = np.empty(len(shapes), np.intp)
     rank[size_order] = np.arange(len(shapes))
-    larger, smaller = shapely.STRtree(shapes).query(shapes, predicate="intersects")
+    larger, smaller = shapely.STRtree(array).query(array, predicate="intersects")
     overlaps = rank[smaller] < rank[larger]
     return _cut(shapes, larger[overlaps], shapes, smaller[overlaps])
 
 
 def _subtract(shapes: Sequence[Geometry], cutouts: Sequence[Geometry]) -> list[Geometry]:
     """Each shape without all of `cutouts`."""
-    shape_index, cutout_index = shapely.STRtree(cutouts).query(shapes, predicate="intersects")
+    shape_index, cutout_index = shapely.STRtree(np.asarray(cutouts, object)).query(
+        np.asarray(shapes, object), predicate="intersects"
+    )
     return _cut(shapes, shape_index, cutouts, cutout_index)
 
 

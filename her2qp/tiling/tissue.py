@@ -136,7 +136,7 @@ def saturation_threshold(saturated: NDArray[np.float32]) -> float:
     saturated
         Saturation, 0 to 1, any shape.
     """
-    counts, edges = np.histogram(saturated, bins=256, range=(0, 1))
+    counts, edges = np.histogram(np.asarray(saturated, np.float64), bins=256, range=(0, 1))
     centers = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)[:-1]
     above = below[-1] + counts[-1] - below
