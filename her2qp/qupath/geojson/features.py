@@ -80,7 +80,7 @@ def decode_object(item: object, *, where: object) -> PathObject:
     name = properties.get("name")
     nucleus = item.get("nucleusGeometry") if kind is ObjectType.CELL else None
     return PathObject(
-        id=_decode_id(item.get("id")) or derived_id(item, where),
+        id=_decode_id(item.get("id")) or derived_id(item),
         type=kind,
         roi=decode_roi(item.get("geometry"), where=where),
         path_class=props.decode_class(properties.get("classification"), where),
@@ -139,9 +139,9 @@ def _decode_id(value: object) -> UUID | None:
         return None
 
 
-def derived_id(feature: object, where: object) -> UUID:
-    """An id for a feature without one: the same at every reading of the same feature at the same place."""
-    return uuid5(_ID_NAMESPACE, f"{where}\n{json.dumps(feature, sort_keys=True, default=str)}")
+def derived_id(content: object) -> UUID:
+    """An id for a feature without one: the same for the same content."""
+    return uuid5(_ID_NAMESPACE, json.dumps(content, sort_keys=True, default=str))
 
 
 def to_feature(obj: PathObject) -> geojson.Feature:

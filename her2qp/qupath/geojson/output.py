@@ -57,4 +57,5 @@ def _text(raw: IO[bytes], *, compressed: bool) -> Iterator[TextIO]:
             data = cast(
                 "IO[bytes]", stack.enter_context(gzip.GzipFile("", "wb", _COMPRESSION_LEVEL, fileobj=raw, mtime=0))
             )
-        yield stack.enter_context(io.TextIOWrapper(data, encoding="utf-8", newline=""))
+        # half a surrogate pair, which UTF-8 cannot say, becomes the escape that JSON has for it
+        yield stack.enter_context(io.TextIOWrapper(data, encoding="utf-8", errors="backslashreplace", newline=""))

@@ -48,7 +48,7 @@ def read_geojson(path: str | Path) -> Iterator[PathObject]:
                 parent = parent if parent in seen else None
                 new = obj.id
                 if new in seen:
-                    new = renamed[obj.id] = derived_id([str(obj.id), len(seen)], number)
+                    new = renamed[obj.id] = derived_id([str(obj.id), len(seen)])
                 seen.add(new)
                 unchanged = new is obj.id and parent is obj.parent
                 yield obj if unchanged else dataclasses.replace(obj, id=new, parent=parent)

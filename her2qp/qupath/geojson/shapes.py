@@ -17,8 +17,14 @@ from her2qp.qupath.rois import ellipse, make_roi, rectangle
 DECIMALS = 2
 """Decimal places of coordinates, as many as QuPath writes; QuPath 0.6 and later round to as many when they read."""
 
-GEOMETRY_TYPES = frozenset(
-    {"Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon", "GeometryCollection"}
+GEOMETRY_TYPES = (
+    "Point",
+    "MultiPoint",
+    "LineString",
+    "MultiLineString",
+    "Polygon",
+    "MultiPolygon",
+    "GeometryCollection",
 )
 _MAX_COLLECTION_DEPTH = 8
 
