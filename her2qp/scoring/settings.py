@@ -7,6 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from her2qp.cachefolder import user_cache
 from her2qp.qupath.classes import PathClass
 
 Backend = Literal["auto", "paquo", "native"]
@@ -39,8 +40,8 @@ class ScoreSettings(BaseModel):
         Least share of a tile inside its region, and of tissue in it, for the tile to be kept.
     dry_run
         Find the regions and tiles and say what would be done; read no feature, write nothing.
-    feature_cache
-        Folder of cached features; None takes the user's cache folder.
+    cache_folder
+        Where features and tissue masks of earlier runs are kept; None takes the user's cache folder.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -57,12 +58,16 @@ class ScoreSettings(BaseModel):
     min_region: float = Field(default=0.5, gt=0, le=1)
     min_tissue: float = Field(default=0.25, ge=0, le=1)
     dry_run: bool = False
-    feature_cache: Path | None = None
+    cache_folder: Path | None = None
 
     @field_validator("classes")
     @classmethod
     def _some_class(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         return value or ("Tumor",)
+
+    def cache(self) -> Path:
+        """Folder of what can be made again."""
+        return self.cache_folder or user_cache()
 
     def wanted_classes(self) -> tuple[PathClass | None, ...]:
         """Classes to score; None stands for unclassified."""

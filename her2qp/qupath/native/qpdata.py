@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -11,15 +11,16 @@ from typing import Any
 from uuid import UUID
 
 from her2qp.errors import DataFileError, Her2qpError
+from her2qp.qupath.classes import PathClass
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.java import Instance
 from her2qp.qupath.native import uuids
 from her2qp.qupath.native.document import Document, new_document
-from her2qp.qupath.native.index import Entry
+from her2qp.qupath.native.index import Entry, RunEntry
 from her2qp.qupath.native.path_objects import read_object
 from her2qp.qupath.native.references import grid_cores
 from her2qp.qupath.native.surgery import apply_edit
-from her2qp.qupath.native.tiles import read_tiles
+from her2qp.qupath.native.tiles import classes_of, is_table_tile, read_tiles
 from her2qp.qupath.native.values import Memo
 from her2qp.qupath.native.vocabulary import Vocabulary
 from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
@@ -145,10 +146,21 @@ class QpData:
         """Every object but the root, parents before children: annotations, cores, detections, cells and tiles."""
         return self._of_type(*ObjectType)
 
+    def objects_but_tiles(self) -> Iterator[PathObject]:
+        """Every object that :meth:`tiles` does not hold, parents before children."""
+        return self._read(entry for entry in self._document.index.entries if not is_table_tile(entry))
+
+    def path_classes(self) -> set[PathClass]:
+        """The classes that any object has."""
+        with self._naming():
+            entries = self._document.index.entries
+            return {c for entry in entries for c in classes_of(entry, self._memo) if c is not None}
+
     def _of_type(self, *types: ObjectType) -> Iterator[PathObject]:
-        for entry in self._document.index.entries:
-            if entry.record.type not in types:
-                continue
+        return self._read(entry for entry in self._document.index.entries if entry.record.type in types)
+
+    def _read(self, entries: Iterable[Entry | RunEntry]) -> Iterator[PathObject]:
+        for entry in entries:
             singles = (entry,) if isinstance(entry, Entry) else map(entry.entry, range(len(entry.run)))
             for single in singles:
                 with self._naming():

@@ -47,14 +47,24 @@ def read_tiles(index: Index, memo: Memo) -> TileTable:
         A tile is damaged.
     """
     blocks: list[Block] = []
-    for entry in index.entries:
-        if entry.record.type is not ObjectType.TILE:
-            continue
+    for entry in filter(is_table_tile, index.entries):
         if isinstance(entry, Entry):
             blocks.extend(_one_block(entry, memo))
         else:
             blocks.extend(_run_blocks(entry, memo))
     return _join(blocks)
+
+
+def is_table_tile(entry: Entry | RunEntry) -> bool:
+    """Whether :func:`read_tiles` takes an object, or a run of them: rectangular tiles."""
+    record = entry.record
+    return record.type is ObjectType.TILE and _is_rectangle(record.at(record.roi))
+
+
+def classes_of(entry: Entry | RunEntry, memo: Memo) -> list[PathClass | None]:
+    """The classes of an object, or of the objects of a run; None among them if one has none."""
+    node = entry.record.at(entry.record.path_class)
+    return [memo.path_class(node)] if isinstance(entry, Entry) else _classes(entry.run, node, memo)[0]
 
 
 def _is_rectangle(item: object) -> bool:
@@ -64,7 +74,7 @@ def _is_rectangle(item: object) -> bool:
 def _one_block(entry: Entry, memo: Memo) -> Iterator[Block]:
     record = entry.record
     roi = record.at(record.roi)
-    if not isinstance(roi, Instance) or not _is_rectangle(roi):
+    if not isinstance(roi, Instance):
         return
     measurements = memo.measurements(record.at(record.measurements))
     corners = np.array([[roi.get(name) for name in _CORNERS]], dtype=np.float64)
@@ -85,7 +95,7 @@ def _run_blocks(entry: RunEntry, memo: Memo) -> Iterator[Block]:
     """Columns of a run; in pieces if its rows do not share their measurement names."""
     record, run = entry.record, entry.run
     roi = record.at(record.roi)
-    if not isinstance(roi, Instance) or not _is_rectangle(roi):
+    if not isinstance(roi, Instance):
         return
     measurements = record.at(record.measurements)
     pieces: list[tuple[NDArray[np.bool_], tuple[str, ...]]]
