@@ -13,7 +13,8 @@ from her2qp.features.runtimes.base import Run
 class Extractor:
     """A feature extractor, ready to run.
 
-    Made by :func:`~her2qp.features.registry.load_extractor`.
+    Made by :func:`~her2qp.features.registry.load_extractor`. Uses several threads itself, and is to be called from one
+    thread at a time.
 
     Parameters
     ----------
@@ -62,7 +63,7 @@ class Extractor:
         self._require_tiles(tiles)
         features = np.empty((len(tiles), self.info.dimension), dtype=np.float32)
         for start in range(0, len(tiles), self.batch_size):
-            batch = tiles[start : start + self.batch_size]
+            batch = np.ascontiguousarray(tiles[start : start + self.batch_size])
             missing = self.batch_size - len(batch)
             if missing:
                 batch = np.concatenate([batch, np.full((missing, *tiles.shape[1:]), 255, dtype=np.uint8)])
