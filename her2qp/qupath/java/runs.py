@@ -8,15 +8,17 @@ object of a run makes it (:meth:`Run.instance`); nothing else is ever built.
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import DataFileError
-from her2qp.qupath.java.graph import Instance, Item, Node
+from her2qp.qupath.java.graph import ClassDesc, Instance, Item, Node
 from her2qp.qupath.java.reader import StreamReader
 
 Records: TypeAlias = NDArray[np.uint8]
@@ -81,8 +83,6 @@ class Run:
         What the handles in the records stand for.
     """
 
-    __slots__ = ("layout", "records", "targets")
-
     def __init__(self, layout: Layout, records: Records, targets: Mapping[int, Node]) -> None:
         self.layout = layout
         self.records = records
@@ -93,7 +93,21 @@ class Run:
 
     def take(self, rows: NDArray[np.bool_] | slice) -> Run:
         """The run of some of the rows, in the same order."""
-        return Run(self.layout, self.records[rows], self.targets)
+        taken = Run(self.layout, self.records[rows], self.targets)
+        if "constants" in self.__dict__:
+            taken.__dict__["constants"] = self.constants
+        return taken
+
+    @cached_property
+    def constants(self) -> dict[Slot, int]:
+        """The slots that have the same handle in all rows, with the handle."""
+        constants = {}
+        for slot in self.layout.slots + self.layout.class_slots:
+            is_class = isinstance(slot.target, ClassDesc)
+            column = self.take(slice(1)).handles_at(slot) if is_class else self.handles_at(slot)
+            if (column == column[:1]).all():
+                constants[slot] = int(column[0])
+        return constants
 
     def column(self, offset: int, dtype: str, count: int = 1) -> NDArray[np.generic]:
         """Values at an offset of every record, shape (n, count).
@@ -131,13 +145,19 @@ class Run:
         wanted = [handle for handle, node in self.targets.items() if is_wanted(node)]
         if not wanted or start >= len(self):
             return len(self)
+        if any(handle in wanted for handle in self.constants.values()):
+            return start
         rest = self.take(slice(start, None))
         first = len(self)
-        for slot in self.layout.slots + self.layout.class_slots:
+        for slot in self._varying:
             hits = np.isin(rest.handles_at(slot), wanted)
             if hits.any():
                 first = min(first, start + int(hits.argmax()))
         return first
+
+    @property
+    def _varying(self) -> list[Slot]:
+        return [slot for slot in self.layout.slots if slot not in self.constants]
 
     def renumbered(self, handles: Mapping[Node, int]) -> memoryview:
         """The records with other handles, as bytes.
@@ -153,11 +173,10 @@ class Run:
             records = records.copy()
             old = np.array(sorted(known), dtype=np.uint32)
             new = np.array([known[handle] for handle in sorted(known)], dtype=">u4")
-            for slot in self.layout.slots + self.layout.class_slots:
-                column = self.handles_at(slot)
-                if (column == column[0]).all():
-                    column = column[:1]
-                renumbered = new[np.searchsorted(old, column)]
+            for slot, handle in self.constants.items():
+                records[:, slot.offset : slot.offset + 4] = np.frombuffer(struct.pack(">I", known[handle]), np.uint8)
+            for slot in self._varying:
+                renumbered = new[np.searchsorted(old, self.handles_at(slot))]
                 records[:, slot.offset : slot.offset + 4] = renumbered[:, None].view(np.uint8)
         return np.ascontiguousarray(records).reshape(-1).data
 

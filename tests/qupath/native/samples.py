@@ -110,4 +110,4 @@ def same_roi(one: Roi | None, other: Roi | None) -> bool:
     if one is None or other is None or (one.kind, one.plane) != (other.kind, other.plane):
         return one is other
     scale = 1 + float(np.abs(shapely.get_coordinates(one.geometry)).max())
-    return bool(shapely.equals_exact(one.geometry, other.geometry, tolerance=1e-6 * scale))
+    return bool(shapely.equals_exact(one.geometry, other.geometry, tolerance=1e-6 * scale, normalize=True))
