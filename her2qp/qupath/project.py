@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import Any, Literal
 
 from her2qp.errors import ImageNotFoundError, ProjectAccessError
 from her2qp.qupath.backends import Backend, choose_backend, open_store
@@ -366,9 +366,20 @@ class Project:
             magnification=magnification,
             tile_size=tile_size,
         )
+        return self._add_entry(builder, name, image_type, description, metadata or {})
+
+    def _add_entry(
+        self,
+        builder: dict[str, Any],
+        name: str,
+        image_type: ImageType,
+        description: str | None,
+        metadata: Mapping[str, str],
+    ) -> ImageEntry:
+        """Publish the files of a new image first and the project that names it last."""
         with self.running("add image") as run:
             newest, present = self.newest_file()
-            entry_id = newest.add_image(builder, name=name, description=description, metadata=metadata or {})
+            entry_id = newest.add_image(builder, name=name, description=description, metadata=metadata)
             folder = f"data/{entry_id}"
             run.publish(f"{folder}/server.json", expected="absent", write=lambda p: p.write_bytes(to_gson(builder)))
             if image_type is not ImageType.UNSET:

@@ -103,8 +103,20 @@ def new_uri_builder(
         "uri": file_uri(slide_path),
         "args": [],
     }
-    if size is None:
-        return builder
+    if size is not None:
+        builder["metadata"] = _rgb_metadata(name, size, mpp, levels or [size], magnification, tile_size)
+    return builder
+
+
+def _rgb_metadata(
+    name: str,
+    size: tuple[int, int],
+    mpp: tuple[float, float] | None,
+    levels: Sequence[tuple[int, int]],
+    magnification: float | None,
+    tile_size: tuple[int, int],
+) -> dict[str, Any]:
+    """What QuPath would record about an RGB image with one plane, in its order."""
     unit = "px" if mpp is None else MICROMETRE
     pixel_width, pixel_height = mpp or (1.0, 1.0)
     metadata: dict[str, Any] = {
@@ -118,7 +130,7 @@ def new_uri_builder(
         "pixelType": "UINT8",
         "levels": [
             {"downsample": (size[0] / width + size[1] / height) / 2, "width": width, "height": height}
-            for width, height in levels or [size]
+            for width, height in levels
         ],
         "channels": [{"name": channel, "color": color} for channel, color in _RGB_CHANNELS],
         "pixelCalibration": {
@@ -132,4 +144,4 @@ def new_uri_builder(
     if magnification is not None:
         metadata["magnification"] = float(magnification)
     metadata["preferredTileWidth"], metadata["preferredTileHeight"] = tile_size
-    return {**builder, "metadata": metadata}
+    return metadata

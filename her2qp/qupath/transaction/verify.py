@@ -55,7 +55,7 @@ class Expectation:
     def of(cls, hierarchy: Hierarchy) -> Expectation:
         """What `hierarchy` holds now."""
         rows = TileRows.from_table(hierarchy.tiles())
-        return cls(hierarchy.image_type, hierarchy.count(), _objects(hierarchy), rows)
+        return cls(hierarchy.image_type, hierarchy.count(), _by_id(hierarchy), rows)
 
     def after(self, edit: HierarchyEdit) -> Expectation:
         """The same after `edit`."""
@@ -102,7 +102,7 @@ class Expectation:
         """
         if written.image_type is not self.image_type:
             raise _difference(f"the image type is {written.image_type} instead of {self.image_type}")
-        counts, objects, rows = written.count(), _objects(written), TileRows.from_table(written.tiles())
+        counts, objects, rows = written.count(), _by_id(written), TileRows.from_table(written.tiles())
         if +counts != +self.counts:
             raise _difference(f"it holds {dict(+counts)} instead of {dict(+self.counts)}")
         expected = dict(self.objects)
@@ -132,14 +132,8 @@ def _difference(what: str) -> DataFileError:
     )
 
 
-def _objects(hierarchy: Hierarchy) -> dict[UUID, PathObject]:
-    """Every object but the rectangular tiles, by id. Detections are only made when there are any but such tiles."""
-    objects = {obj.id: obj for obj in (*hierarchy.annotations, *hierarchy.tma_cores)}
-    tiles = hierarchy.tiles()
-    if hierarchy.count().total() > len(objects) + len(tiles):
-        rectangular = {row.tobytes() for row in tiles.ids}
-        objects.update({obj.id: obj for obj in hierarchy.objects() if obj.id.bytes not in rectangular})
-    return objects
+def _by_id(hierarchy: Hierarchy) -> dict[UUID, PathObject]:
+    return {obj.id: obj for obj in hierarchy.objects_but_tiles()}
 
 
 def _edited(obj: PathObject, edit: HierarchyEdit) -> PathObject:
