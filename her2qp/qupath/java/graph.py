@@ -78,12 +78,18 @@ class ClassDesc:
     fields: tuple[Field, ...] = ()
     parent: ClassDesc | None = None
 
-    @property
+    @cached_property
+    def element_size(self) -> int | None:
+        """Bytes of an element of this array class; 0 if the elements are objects, None if it is no array class."""
+        code = self.name[1:2] if self.name.startswith("[") else ""
+        return 0 if code in ("L", "[") else PRIMITIVE_SIZES.get(code)
+
+    @cached_property
     def is_externalizable(self) -> bool:
         """Whether an instance is one annotation."""
         return bool(self.flags & SC_EXTERNALIZABLE)
 
-    @property
+    @cached_property
     def is_enum(self) -> bool:
         """Whether it is an enum type."""
         return bool(self.flags & SC_ENUM)
@@ -208,13 +214,8 @@ class JavaArray:
     desc: ClassDesc
     elements: bytes | list[Value]
 
-    @property
-    def element_size(self) -> int:
-        """Bytes of a primitive element; 0 if the elements are objects."""
-        return PRIMITIVE_SIZES.get(self.desc.name[1:2], 0)
-
     def __len__(self) -> int:
-        return len(self.elements) // (self.element_size or 1)
+        return len(self.elements) // (self.desc.element_size or 1)
 
 
 @dataclass(eq=False, slots=True)

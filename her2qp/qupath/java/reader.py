@@ -56,6 +56,13 @@ Steps: TypeAlias = Iterator[Target]
 MAX_LINEAGE = 64
 """Longest chain of superclasses that is believed."""
 
+_HANDLE = struct.Struct(">I")
+_SHORT = struct.Struct(">H")
+_LONG = struct.Struct(">Q")
+_LENGTH = struct.Struct(">i")
+_UID = struct.Struct(">q")
+_FLAGS_AND_COUNT = struct.Struct(">BH")
+
 _UNSUPPORTED_TAGS = {
     TC_RESET: "a reset of the stream",
     TC_EXCEPTION: "an exception written into the stream",
@@ -204,15 +211,15 @@ class StreamReader:
 
     def _read_array(self, into: Target) -> Steps | None:
         desc = self._read_class_desc()
-        code = desc.name[1:2]
-        if not desc.name.startswith("[") or (code not in PRIMITIVE_SIZES and code not in ("L", "[")):
+        size = desc.element_size
+        if size is None:
             raise self.error(f"is damaged: an array of class {desc.name!r}")
         node = JavaArray(desc, b"")
         self._handles.add(node)
         into.append(node)
         length = self._read_length()
-        if code in PRIMITIVE_SIZES:
-            node.elements = self._take(length * PRIMITIVE_SIZES[code])
+        if size:
+            node.elements = self._take(length * size)
             return None
         if length > len(self.data) - self.position:
             raise self.error(f"ends early: an array of {length} objects does not fit")
@@ -234,7 +241,7 @@ class StreamReader:
         node.name = name[0]
 
     def _read_string(self, tag: int) -> JavaString:
-        size = self._unpack(">H")[0] if tag == TC_STRING else self._unpack(">Q")[0]
+        size = self._unpack(_SHORT if tag == TC_STRING else _LONG)[0]
         node = JavaString(self._take(size))
         self._handles.add(node)
         return node
@@ -246,7 +253,11 @@ class StreamReader:
         return node
 
     def _look_up(self) -> Node:
-        handle: int = self._unpack(">I")[0]
+        try:
+            (handle,) = _HANDLE.unpack_from(self.data, self.position)
+        except struct.error:
+            raise self._early_end(_HANDLE.size) from None
+        self.position += _HANDLE.size
         try:
             return self._handles[handle]
         except KeyError:
@@ -260,6 +271,11 @@ class StreamReader:
         while True:
             tag = self._peek()
             self.position += 1
+            if tag == TC_REFERENCE and not chain:
+                known = self._look_up()
+                if isinstance(known, ClassDesc):
+                    return known
+                raise self.error("is damaged: a reference to a class is none", at=self.position - 4)
             if tag == TC_CLASSDESC:
                 desc = self._read_new_class_desc()
             elif tag == TC_REFERENCE:
@@ -284,11 +300,11 @@ class StreamReader:
 
     def _read_new_class_desc(self) -> ClassDesc:
         name = self._read_utf()
-        (uid,) = self._unpack(">q")
+        (uid,) = self._unpack(_UID)
         desc = ClassDesc(name, uid, 0)
         self._handles.add(desc)
         self.classes.append(desc)
-        desc.flags, n_fields = self._unpack(">BH")
+        desc.flags, n_fields = self._unpack(_FLAGS_AND_COUNT)
         desc.fields = tuple(self._read_field() for _ in range(n_fields))
         is_reference = [f.signature is not None for f in desc.fields]
         if is_reference != sorted(is_reference):
@@ -325,24 +341,24 @@ class StreamReader:
         return self._take(self._read_length())
 
     def _read_length(self) -> int:
-        (length,) = self._unpack(">i")
+        (length,) = self._unpack(_LENGTH)
         if length < 0:
             raise self.error("is damaged: a negative length", at=self.position - 4)
         return int(length)
 
     def _read_utf(self) -> str:
-        raw = self._take(self._unpack(">H")[0])
+        raw = self._take(self._unpack(_SHORT)[0])
         try:
             return mutf8.decode(raw)
         except UnicodeDecodeError:
             raise self.error("is damaged: a name is not modified UTF-8", at=self.position - len(raw)) from None
 
-    def _unpack(self, layout: str) -> tuple[int, ...]:
+    def _unpack(self, layout: struct.Struct) -> tuple[int, ...]:
         try:
-            values = struct.unpack_from(layout, self.data, self.position)
+            values = layout.unpack_from(self.data, self.position)
         except struct.error:
             raise self._early_end() from None
-        self.position += struct.calcsize(layout)
+        self.position += layout.size
         return values
 
     def _peek(self) -> int:
