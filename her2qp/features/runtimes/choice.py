@@ -165,7 +165,10 @@ def _verified(runtime: Runtime, job: Job, tiles: NDArray[np.uint8], reference: N
     if missing is not None:
         raise ExtractorError(f"the runtime `{runtime.name}` cannot be used here", where=job.info.id, remedy=missing)
     run = runtime.build(job)
-    error = difference(run(tiles), reference)
+    try:
+        error = difference(run(tiles), reference)
+    except RuntimeError as failure:  # a converted network of other circumstances, or one the processor cannot run
+        raise ExtractorError(f"the runtime `{runtime.name}` does not run ({failure})", where=job.info.id) from failure
     if error > TOLERANCE:
         what = f"the runtime `{runtime.name}` differs from eager PyTorch by {error:.1e} (at most {TOLERANCE:g})"
         raise ExtractorError(what, where=job.info.id, remedy="Use the runtime `eager`.")
