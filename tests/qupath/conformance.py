@@ -34,7 +34,9 @@ def reference_images(golden: Path) -> list[dict[str, Any]]:
     return images
 
 
-def assert_same_objects(hierarchy: Hierarchy, image: dict[str, Any], *, among: Iterable[PathObject] | None = None) -> None:
+def assert_same_objects(
+    hierarchy: Hierarchy, image: dict[str, Any], *, among: Iterable[PathObject] | None = None
+) -> None:
     """Every object of the reference is there, in order and with all that the reference says of it; and no other.
 
     Parameters
