@@ -56,7 +56,8 @@ def write_svs(path: Path, size: tuple[int, int], mpp: float, paint: PaintBlock, 
     jpeg = {"photometric": "rgb", "compression": "jpeg", "compressionargs": {"level": JPEG_QUALITY}, "metadata": None}
     header = "Aperio Image Library v0.0.0 (artificial)\r\n"
     reduced = np.empty((-(-height // LEVEL_FACTOR), -(-width // LEVEL_FACTOR), 3), np.uint8)
-    properties = f"AppMag = {10.0 / mpp:g}|MPP = {mpp:.4f}|Filename = {path.stem}|Title = {note}"
+    name = path.stem.encode("ascii", "replace").decode().replace("|", "?")  # TIFF text is ASCII
+    properties = f"AppMag = {10.0 / mpp:g}|MPP = {mpp:.4f}|Filename = {name}|Title = {note}"
     geometry = f"{width}x{height} [0,0 {width}x{height}] ({TILE}x{TILE}) JPEG/RGB Q={JPEG_QUALITY}"
     with tifffile.TiffWriter(path, bigtiff=width * height > 2**31) as tiff:
         tiff.write(
