@@ -53,12 +53,12 @@ def test_a_runtime_agrees_with_eager_on_other_tiles_than_the_probe(small_job: Jo
 
 def test_auto_takes_the_fastest_and_remembers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     speeds = {"eager": 5.0, "onnx": 9.0, "openvino": 7.0}
-    measured = iter(speeds[name] for name in choice._TRIED if RUNTIMES[name].missing() is None)
-    monkeypatch.setattr(choice, "tiles_per_second", lambda run, tiles: next(measured))
-    first = choose_runtime(tiny_job(tmp_path), AUTO)
     usable = {name: speed for name, speed in speeds.items() if RUNTIMES[name].missing() is None}
+    monkeypatch.setattr(choice, "tiles_per_second", lambda runs, tiles: {name: speeds[name] for name in runs})
+    first = choose_runtime(tiny_job(tmp_path), AUTO)
     assert first.name == max(usable, key=usable.__getitem__)
-    again = choose_runtime(tiny_job(tmp_path), AUTO)  # a second measurement would run out of numbers
+    monkeypatch.setattr(choice, "tiles_per_second", lambda runs, tiles: {"eager": 99.0})
+    again = choose_runtime(tiny_job(tmp_path), AUTO)
     assert again.name == first.name and "measured earlier" in again.reason
 
 
@@ -78,7 +78,6 @@ def test_a_runtime_that_misses_the_tolerance_is_not_chosen(tmp_path: Path, monke
         return lambda tiles: exact(tiles) * np.float32(1.01)
 
     monkeypatch.setitem(RUNTIMES, "onnx", Runtime("onnx", lambda: None, build))
-    monkeypatch.setattr(choice, "tiles_per_second", lambda run, tiles: 1.0)
     assert choose_runtime(tiny_job(tmp_path), AUTO).name != "onnx"
     with pytest.raises(ExtractorError, match="differs from eager PyTorch"):
         choose_runtime(tiny_job(tmp_path), "onnx")

@@ -177,17 +177,15 @@ def _verified(runtime: Runtime, job: Job, tiles: NDArray[np.uint8], reference: N
 
 def _fastest(job: Job, tiles: NDArray[np.uint8], reference: NDArray[np.float32]) -> Chosen:
     """Try all, remember the fastest."""
-    speeds: dict[str, float] = {}
     runs: dict[str, Run] = {}
     for name in _TRIED:
         try:
             runs[name] = _verified(RUNTIMES[name], job, tiles, reference)
         except ExtractorError as error:
             _log.info("%s", error)
-        else:
-            speeds[name] = tiles_per_second(runs[name], tiles)
-    if not speeds:
+    if not runs:
         raise ExtractorError("no runtime gives the same features as eager PyTorch twice", where=job.info.id)
+    speeds = tiles_per_second(runs, tiles)
     best = max(speeds, key=speeds.__getitem__)
     reason = "tiles/s: " + ", ".join(f"{name} {speed:.0f}" for name, speed in speeds.items())
     with contextlib.suppress(OSError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,7 @@ from her2qp.features.runtimes.base import Job, Run
 TOLERANCE = 1e-3
 """Largest difference from eager PyTorch that a runtime may show, see :func:`difference`."""
 
-_TIMED_RUNS = 3
+_ROUNDS = 3
 
 
 def probe_tiles(job: Job) -> NDArray[np.uint8]:
@@ -43,11 +44,16 @@ def difference(features: NDArray[np.float32], reference: NDArray[np.float32]) ->
     return largest / scale if scale else (0.0 if largest == 0 else float("inf"))
 
 
-def tiles_per_second(run: Run, tiles: NDArray[np.uint8]) -> float:
-    """Speed of a runtime that has run before: the best of a few batches, since other work only ever slows it down."""
-    best = float("inf")
-    for _ in range(_TIMED_RUNS):
-        start = time.perf_counter()
-        run(tiles)
-        best = min(best, time.perf_counter() - start)
-    return len(tiles) / best
+def tiles_per_second(runs: Mapping[str, Run], tiles: NDArray[np.uint8]) -> dict[str, float]:
+    """Speed of runtimes that have run before.
+
+    The best of a few rounds counts, since other work on the machine only ever slows down; the rounds take turns, so
+    that such work does not meet one runtime alone.
+    """
+    best = dict.fromkeys(runs, float("inf"))
+    for _ in range(_ROUNDS):
+        for name, run in runs.items():
+            start = time.perf_counter()
+            run(tiles)
+            best[name] = min(best[name], time.perf_counter() - start)
+    return {name: len(tiles) / seconds for name, seconds in best.items()}
