@@ -14,7 +14,7 @@ from her2qp.slides.artificial.painter import MOTTLE_STEP, Ground, Painter
 from her2qp.slides.artificial.phenotype import CASE_SPREAD
 from her2qp.slides.artificial.stains import Stains
 from her2qp.slides.artificial.svs import write_svs
-from her2qp.slides.artificial.textures import fibres, grain, smooth_noise
+from her2qp.slides.artificial.textures import Fibres, fibres, grain, smooth_noise
 
 HER2_LEVELS = (0, 1, 2, 3)
 SMALLEST_SIDE_UM = 400.0
@@ -96,14 +96,7 @@ def make_artificial_slide(
     severity = her2_level + cell.normal(0.0, CASE_SPREAD)
     layout = random_layout(drawing, width * mpp, height * mpp, necrosis_share=NECROSIS_SHARE[her2_level])
     layout = layout.scaled(1.0 / mpp)
-    collagen = fibres(texture, 1.0 / mpp)
-    mottle_shape = height // MOTTLE_STEP + 4, width // MOTTLE_STEP + 4
-    ground = Ground(
-        fibres=collagen.texture,
-        grain=grain(texture, 0.35 / mpp, 34.0),
-        debris=grain(texture, 0.9 / mpp, 45.0),
-        mottle=np.clip(1.0 + 0.12 * smooth_noise(texture, mottle_shape, 150.0 / (mpp * MOTTLE_STEP)), 0.7, 1.3),
-    )
+    ground, collagen = _ground(texture, size, mpp)
     cells = populate(cell, layout, collagen, severity, 1.0 / mpp)
     painter = Painter(layout, cells, ground, Stains.random(stain), blur=0.2 / mpp)
     write_svs(path, size, mpp, painter.paint, note=f"artificial H&E drawing, HER2 level {her2_level}, seed {seed}")
@@ -119,3 +112,17 @@ def make_artificial_slide(
         fat=layout.fat,
         necrosis=layout.necrosis,
     )
+
+
+def _ground(rng: np.random.Generator, size: tuple[int, int], mpp: float) -> tuple[Ground, Fibres]:
+    """Textures of a slide, and the fibres along which the stroma's nuclei lie."""
+    width, height = size
+    collagen = fibres(rng, 1.0 / mpp)
+    mottle_shape = height // MOTTLE_STEP + 4, width // MOTTLE_STEP + 4
+    ground = Ground(
+        fibres=collagen.texture,
+        grain=grain(rng, 0.35 / mpp, 34.0),
+        debris=grain(rng, 0.9 / mpp, 45.0),
+        mottle=np.clip(1.0 + 0.12 * smooth_noise(rng, mottle_shape, 150.0 / (mpp * MOTTLE_STEP)), 0.7, 1.3),
+    )
+    return ground, collagen
