@@ -63,7 +63,7 @@ def _example_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from her2qp.qupath.project import create_project
     from her2qp.slides.artificial import make_artificial_slide
 
-    folder = tmp_path_factory.mktemp("example")
+    folder = tmp_path_factory.mktemp("made")
     slide = make_artificial_slide(folder / "slide ä 1.svs", her2_level=2, size=(3072, 3072), seed=7)
     outline = max(shapely.get_parts(slide.tumour), key=lambda p: p.area).envelope
     tumor = PathObject(
@@ -78,7 +78,7 @@ def _example_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
         entry = project.add_image(slide.path, size=slide.size, mpp=(0.25, 0.25), image_type=ImageType.BRIGHTFIELD_H_E)
         entry.edit(HierarchyEdit(add_objects=(tumor,)))
         entry.save()
-    return folder
+    return folder.rename(folder.with_name("moved-away"))
 
 
 @pytest.fixture

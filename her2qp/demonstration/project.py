@@ -31,6 +31,8 @@ _IGNORE = PathClass(("Ignore*",), pack_rgb(180, 180, 180))
 _CASES = ((1, 4101), (3, 4303))
 """HER2 level and seed of each artificial slide; the seeds were not used to train the demonstration model."""
 _SIZE = (12288, 12288)
+_OBJECTIVE_UM = 10.0
+"""Magnification times µm/px: 20x is 0.5 µm/px by the field's convention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,17 @@ def _build(folder: Path, slides: Path, monitor: Monitor) -> Path:
 
 
 def _add(project: Project, slide: Path, objects: list[PathObject]) -> None:
-    entry = project.add_image(slide, image_type=ImageType.BRIGHTFIELD_H_E)
+    from her2qp.slides import open_slide
+
+    with open_slide(slide) as opened:
+        entry = project.add_image(
+            slide,
+            size=opened.size,
+            mpp=opened.mpp,
+            levels=opened.level_sizes,
+            magnification=None if opened.mpp is None else round(_OBJECTIVE_UM / opened.mpp[0]),
+            image_type=ImageType.BRIGHTFIELD_H_E,
+        )
     entry.edit(HierarchyEdit(add_objects=tuple(objects)))
     entry.save()
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from torch import nn
 
+from her2qp.cachefolder import user_cache
 from her2qp.errors import ExtractorError
 from her2qp.features import efficientnet, plip, torchscript
-from her2qp.features.cache import cache_folder
 from her2qp.features.extractor import Extractor
 from her2qp.features.info import ExtractorInfo, ExtractorListing
 from her2qp.features.network import TileNetwork
@@ -87,7 +87,7 @@ def load_extractor(
         network=cache(partial(source.network, info)),
         batch_size=batch_size,
         threads=threads or min(_processors(), MAX_THREADS),
-        folder=cache_folder() / "runtimes",
+        folder=user_cache() / "runtimes",
     )
     chosen = choose_runtime(job, runtime)
     return Extractor(info, chosen.name, chosen.run, batch_size, chosen.reason)

@@ -24,10 +24,10 @@ from her2qp.features.extractor import Extractor
 from her2qp.features.feature_file import Attributes, FeatureFile
 from her2qp.features.info import ExtractorInfo
 from her2qp.slides import Slide
+from her2qp.slides.identity import slide_identity
 
 _log = logging.getLogger(__name__)
 
-_HASHED_BYTES = 1 << 16
 _OBJECTIVE_UM = 10.0
 """Magnification times µm/px: 20x is 0.5 µm/px by the field's convention."""
 
@@ -166,12 +166,7 @@ def _side0(bounds: NDArray[np.float64]) -> float:
 
 def _key(slide: Slide, info: ExtractorInfo, bounds: NDArray[np.float64]) -> str:
     """What features belong to, as 64 hex digits."""
-    status = slide.path.stat()
-    with slide.path.open("rb") as file:
-        head = file.read(_HASHED_BYTES)
-        file.seek(max(0, status.st_size - _HASHED_BYTES))
-        ends = hashlib.sha256(head + file.read(_HASHED_BYTES)).hexdigest()
-    parts = (status.st_size, status.st_mtime_ns, ends, slide.size, _side0(bounds), info.fingerprint)
+    parts = (slide_identity(slide.path), slide.size, _side0(bounds), info.fingerprint)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

@@ -260,6 +260,10 @@ class ImageEntry:
         if not edit.is_empty:
             self._edits.append(edit.check())
 
+    def discard(self) -> None:
+        """Drop the queued changes, for instance after a save that failed."""
+        self._edits, self._metadata = [], entry_metadata(self._image)
+
     def save(self) -> None:
         """Publish the queued changes: the data file first, then the entry's metadata.
 

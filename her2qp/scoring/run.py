@@ -200,11 +200,11 @@ class ScoringRun:
                 return self._unscored(entry, plan, existing)
             self.monitor.tiles_found(len(plan.tiles))
             score = scorer.score(plan, self.monitor.tiles_done)
-            self._add_classes()
             change = replacement(
                 existing, score, run_number=self.run.number, run=self.run.text, model=scorer.bundle.label
             )
             write_back(entry, change)
+            self._add_classes()
             outcome = ImageOutcome(
                 entry.id,
                 entry.name,
@@ -300,7 +300,11 @@ def write_back(entry: ImageEntry, change: WriteBack) -> None:
     """Save a change of one image, hierarchy and metadata together."""
     entry.edit(change.edit)
     entry.metadata = change.metadata
-    entry.save()
+    try:
+        entry.save()
+    except Her2qpError:
+        entry.discard()
+        raise
 
 
 def load_scorer(settings: ScoreSettings) -> Scorer:

@@ -97,6 +97,11 @@ class Slide:
         return self._opened.levels[0].size
 
     @property
+    def level_sizes(self) -> tuple[tuple[int, int], ...]:
+        """Width and height of each level, full resolution first."""
+        return tuple(level.size for level, _, _ in self._levels)
+
+    @property
     def level_downsamples(self) -> tuple[float, ...]:
         """How much smaller than level 0 each level is: the mean of across and down."""
         return tuple((across + down) / 2 for _, across, down in self._levels)
