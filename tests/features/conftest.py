@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tifffile
 
-from her2qp.features import Extractor, efficientnet, load_extractor
 from her2qp.cachefolder import CACHE_VARIABLE
+from her2qp.features import Extractor, efficientnet, load_extractor
 from her2qp.features.network import TileNetwork
 from her2qp.features.runtimes.base import Job
 from her2qp.tiling import Tiles
