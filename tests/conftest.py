@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,14 @@ def _shared_folder() -> Path | None:
     """Folder of real slides and QuPath projects that lies beside the checkout on the developers' machines."""
     folder = Path(os.environ.get("HER2QP_SHARED", Path(__file__).resolve().parents[2] / "shared"))
     return folder if (folder / "golden").is_dir() else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _cache_of_the_tests(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """One cache of features and runtimes for all tests of a process, apart from the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HER2QP_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -82,9 +91,8 @@ def _example_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def example(_example_master: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A private copy of the example project (moved from where it was made), with a feature cache of its own."""
-    monkeypatch.setenv("HER2QP_CACHE", str(_example_master / "cache"))
+def example(_example_master: Path, tmp_path: Path) -> Path:
+    """A private copy of the example project, moved from where it was made."""
     copy = tmp_path / "moved"
-    shutil.copytree(_example_master, copy, ignore=shutil.ignore_patterns("cache", "her2qp"))
+    shutil.copytree(_example_master, copy, ignore=shutil.ignore_patterns("her2qp"))
     return copy

@@ -35,13 +35,6 @@ def without_ours(obj: PathObject) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-@pytest.fixture
-def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One feature cache for all tests of the session, apart from the user's."""
-    base = tmp_path_factory.getbasetemp() / "feature-cache"
-    monkeypatch.setenv("HER2QP_CACHE", str(base))
-
-
 def score(project: Path, backend: str, **settings: Any) -> Any:
     return her2qp.score(project, images=[CMU], backend=backend, **settings)
 
@@ -53,7 +46,7 @@ def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def test_score_adds_tiles_where_the_tumour_is_and_changes_nothing_else(golden: Path, backend: str, cache: None) -> None:
+def test_score_adds_tiles_where_the_tumour_is_and_changes_nothing_else(golden: Path, backend: str) -> None:
     project = golden / "project"
     before = objects_of(project)
     result = score(project, backend)
@@ -99,7 +92,7 @@ def test_score_adds_tiles_where_the_tumour_is_and_changes_nothing_else(golden: P
     assert {"HER2 0", "HER2 1+", "HER2 2+", "HER2 3+"} <= set(classes)
 
 
-def test_clear_restores_every_object_and_the_class_list(golden: Path, backend: str, cache: None) -> None:
+def test_clear_restores_every_object_and_the_class_list(golden: Path, backend: str) -> None:
     project = golden / "project"
     before, files = objects_of(project), contents(project)
     score(project, backend)
@@ -123,7 +116,7 @@ def test_clear_restores_every_object_and_the_class_list(golden: Path, backend: s
         assert now == files
 
 
-def test_undo_restores_the_bytes(golden: Path, backend: str, cache: None) -> None:
+def test_undo_restores_the_bytes(golden: Path, backend: str) -> None:
     project = golden / "project"
     files = contents(project)
     score(project, backend)
@@ -149,7 +142,7 @@ def test_a_second_run_replaces_the_first_and_differs_in_nothing_but_the_run(
     assert {o.measurements["HER2 run"] for o in second if "HER2 run" in o.measurements} == {2.0}
 
 
-def test_her_own_metadata_measurements_and_classes_are_kept(golden: Path, cache: None) -> None:
+def test_her_own_metadata_measurements_and_classes_are_kept(golden: Path) -> None:
     project = golden / "project"
     with her2qp.open_project(project, mode="r+", backend="native") as opened:
         entry = opened.image(CMU)
@@ -169,7 +162,7 @@ def test_her_own_metadata_measurements_and_classes_are_kept(golden: Path, cache:
     assert contents(project) == files
 
 
-def test_a_dry_run_writes_nothing_at_all(golden: Path, cache: None) -> None:
+def test_a_dry_run_writes_nothing_at_all(golden: Path) -> None:
     project = golden / "project"
     files = contents(project)
     result = score(project, "native", dry_run=True)
@@ -179,7 +172,7 @@ def test_a_dry_run_writes_nothing_at_all(golden: Path, cache: None) -> None:
     assert not (project / "her2qp").exists()
 
 
-def test_ids_of_tiles_are_uuids_of_version_five(golden: Path, cache: None) -> None:
+def test_ids_of_tiles_are_uuids_of_version_five(golden: Path) -> None:
     score(golden / "project", "native")
     with her2qp.open_project(golden / "project", backend="native") as opened:
         ids = opened.image(CMU).tiles().ids
