@@ -41,7 +41,9 @@ def print_run(result: RunResult) -> None:
     for outcome in result.outcomes:
         if outcome.status is not Status.SCORED:
             console.print(f"{outcome.status} {outcome.name}: {outcome.reason}", markup=False, highlight=False)
-    if not any(outcome.status is Status.SCORED for outcome in result.outcomes) and result.record is not None:
+    if any(outcome.status is Status.SCORED for outcome in result.outcomes):
+        console.print(f"Baseline: a model that knows nothing gives every grade {1 / len(GRADES):.2f}.", highlight=False)
+    elif result.record is not None:
         console.print("No image could be scored.", style="bold")
     console.print(f"{result.notice} {RESEARCH_USE}".strip(), style="yellow", highlight=False, markup=False)
 
