@@ -95,7 +95,7 @@ class PathObject:
     ----------
     id
         QuPath's object id. Files of QuPath 0.3 have none: an id is then derived from the object's place in the
-        hierarchy, the same at every reading.
+        hierarchy, the same at every reading; an edit that shifts the place writes the id down.
     type, roi
         What it is and where.
     path_class

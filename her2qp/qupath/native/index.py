@@ -5,112 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TypeAlias
-from uuid import NAMESPACE_URL, UUID, uuid5
+from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import DataFileError
 from her2qp.qupath.java import Instance, Item, Run
-from her2qp.qupath.native import uuids
 from her2qp.qupath.native.cursor import get_primitive
-from her2qp.qupath.native.records import OBJECT_ID_KEY, Record, read_record
-from her2qp.qupath.native.values import stored_id
+from her2qp.qupath.native.entries import AnyEntry, Entry, Places, RunEntry
+from her2qp.qupath.native.records import read_record
 from her2qp.qupath.objects import ObjectType
-
-_PLACES = uuid5(NAMESPACE_URL, "her2qp:place-in-hierarchy")
 
 _IN_RUNS = (ObjectType.DETECTION, ObjectType.TILE, ObjectType.CELL)
 """Types of which there may be so many that runs of them are left as they are."""
-
-
-@dataclass(eq=False)
-class Entry:
-    """One object that is a node of its own.
-
-    Parameters
-    ----------
-    record
-        The object.
-    parent
-        None for the root.
-    position
-        Its number among its siblings.
-    """
-
-    record: Record
-    parent: Entry | None
-    position: int
-
-    @cached_property
-    def place(self) -> UUID:
-        """A UUID of the place in the hierarchy: the same as long as nothing is put before it."""
-        return _PLACES if self.parent is None else place_below(self.parent.place, self.position)
-
-    @cached_property
-    def id(self) -> UUID:
-        """The object's id; where the file has none, it follows from the place."""
-        return stored_id(self.record) or self.place
-
-    @property
-    def visible_id(self) -> UUID | None:
-        """The id by which children name their parent: None for the root."""
-        return None if self.parent is None else self.id
-
-
-@dataclass(eq=False)
-class RunEntry:
-    """Leaf objects that are rows of a run.
-
-    Parameters
-    ----------
-    run
-        The rows.
-    record
-        The parts of the run's template.
-    parent
-        Their parent.
-    position
-        Number of the first among its siblings.
-    """
-
-    run: Run
-    record: Record
-    parent: Entry
-    position: int
-
-    @cached_property
-    def ids(self) -> NDArray[np.uint8]:
-        """Ids of the rows, shape (n, 16), uint8."""
-        text = next((v for k, v in self.record.metadata_strings() if k == OBJECT_ID_KEY), None)
-        offset = None if text is None else self.run.layout.payloads.get(text)
-        if text is None or offset is None or len(text.raw) != uuids.TEXT_SIZE or self.record.uuid is not None:
-            return self._ids_one_by_one(np.ones(len(self.run), dtype=np.bool_), uuids.empty(len(self.run)))
-        ids, is_valid = uuids.parse(self.run.column(offset, "u1", uuids.TEXT_SIZE).view(np.uint8))
-        return self._ids_one_by_one(~is_valid, ids)
-
-    def _ids_one_by_one(self, rows: NDArray[np.bool_], ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        for row in np.flatnonzero(rows).tolist():
-            entry = self.entry(row)
-            ids[row] = np.frombuffer(entry.id.bytes, dtype=np.uint8)
-        return ids
-
-    def entry(self, row: int) -> Entry:
-        """Make the object of one row."""
-        return Entry(read_record(self.run.instance(row)), self.parent, self.position + row)
-
-    def rows_in(self, ids: set[bytes]) -> NDArray[np.bool_]:
-        """Which rows have one of some ids, shape (n,), bool."""
-        return np.fromiter(map(ids.__contains__, uuids.as_bytes(self.ids)), dtype=np.bool_, count=len(self.run))
-
-
-AnyEntry: TypeAlias = Entry | RunEntry
-
-
-def place_below(place: UUID, position: int) -> UUID:
-    """The place of a child."""
-    return uuid5(place, str(position))
 
 
 @dataclass(eq=False)
@@ -121,12 +29,17 @@ class Index:
     ----------
     root
         The root object.
-    entries
+    places
         Everything below it.
     """
 
     root: Entry
-    entries: list[AnyEntry] = field(default_factory=list)
+    places: Places = field(repr=False)
+
+    @property
+    def entries(self) -> list[AnyEntry]:
+        """Everything below the root."""
+        return self.places.entries
 
     @cached_property
     def by_id(self) -> dict[UUID, list[Entry]]:
@@ -136,6 +49,11 @@ class Index:
             if isinstance(entry, Entry):
                 found.setdefault(entry.id, []).append(entry)
         return found
+
+    @property
+    def derived_ids(self) -> list[UUID]:
+        """Ids of the objects that carry none, in order."""
+        return [one for ids in self.places.ids.values() for one in ids]
 
     @property
     def runs(self) -> Iterator[RunEntry]:
@@ -157,7 +75,8 @@ def read_index(root: Instance) -> Index:
         It holds an object of an unknown class.
     """
     _expand(root.content)
-    index = Index(Entry(read_record(root), None, 0))
+    places = Places()
+    index = Index(Entry(read_record(root), None, places), places)
     seen = {id(root)}
     stack = [_children(index.root)]
     while stack:
@@ -176,26 +95,23 @@ def read_index(root: Instance) -> Index:
 
 
 def _children(parent: Entry) -> Iterator[AnyEntry]:
-    position = 0
     for item in parent.record.child_items:
         if isinstance(item, Run):
-            yield _run_entry(item, parent, position)
-            position += len(item)
+            yield _run_entry(item, parent)
         elif isinstance(item, Instance):
             _expand(item.content)
             record = read_record(item)
             if record.type is None:
                 raise DataFileError("a root object is in the hierarchy as a child")
-            yield Entry(record, parent, position)
-            position += 1
+            yield Entry(record, parent, parent.places)
 
 
-def _run_entry(run: Run, parent: Entry, position: int) -> RunEntry:
+def _run_entry(run: Run, parent: Entry) -> RunEntry:
     record = read_record(run.layout.template)
     count = run.layout.payloads[id(record.content), record.child_count[0]] + record.child_count[1]
     if run.column(count, ">i4").any():
         raise DataFileError("an object has fewer children than it says")
-    return RunEntry(run, record, parent, position)
+    return RunEntry(run, record, parent, parent.places)
 
 
 def _expand(content: list[Item]) -> None:

@@ -9,9 +9,9 @@ from uuid import UUID
 from her2qp.qupath.java import Instance, Item, JavaString, Value
 from her2qp.qupath.native import schema
 from her2qp.qupath.native.cursor import get_primitive
-from her2qp.qupath.native.index import Entry
+from her2qp.qupath.native.entries import Entry
 from her2qp.qupath.native.measurements import make_default_list, make_float_list
-from her2qp.qupath.native.records import COLOR, NAME, OBJECT_ID_KEY, TYPES
+from her2qp.qupath.native.records import COLOR, NAME, OBJECT_ID_KEY, TYPES, Record
 from her2qp.qupath.native.roi_nodes import make_roi_node, read_roi
 from her2qp.qupath.native.values import Memo, integer_of, is_true, parse_id, text_of
 from her2qp.qupath.native.vocabulary import Vocabulary
@@ -91,9 +91,25 @@ def make_object(value: PathObject, vocabulary: Vocabulary) -> Instance:
 
 def make_metadata(object_id: UUID, metadata: Mapping[str, str], vocabulary: Vocabulary) -> Instance:
     """A metadata map with an object id, which comes last."""
-    strings = {**{k: v for k, v in metadata.items() if k != OBJECT_ID_KEY}, OBJECT_ID_KEY: str(object_id)}
-    keys: list[Value] = [vocabulary.string(key) for key in strings]
-    values: list[Value] = [JavaString.of(text) for text in strings.values()]
+    return _make_metadata(object_id, {key: JavaString.of(text) for key, text in metadata.items()}, vocabulary)
+
+
+def store_id(record: Record, object_id: UUID, vocabulary: Vocabulary) -> None:
+    """Write an id into an object that has none, as QuPath 0.4 and later do; QuPath 0.3 keeps it as metadata.
+
+    The places in the record are those of before.
+    """
+    metadata = _make_metadata(object_id, dict(record.metadata_strings()), vocabulary)
+    if record.metadata is not None:
+        record.content[record.metadata] = metadata
+    elif record.measurements is not None:
+        record.content.insert(record.measurements, metadata)
+
+
+def _make_metadata(object_id: UUID, strings: Mapping[str, JavaString], vocabulary: Vocabulary) -> Instance:
+    kept = {key: text for key, text in strings.items() if key != OBJECT_ID_KEY}
+    keys: list[Value] = [vocabulary.string(key) for key in (*kept, OBJECT_ID_KEY)]
+    values: list[Value] = [*kept.values(), JavaString.of(str(object_id))]
     node = vocabulary.instance(schema.METADATA_MAP)
     node.content[:] = [vocabulary.integer(1), vocabulary.array(keys), vocabulary.array(values)]
     return node

@@ -16,7 +16,7 @@ from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.java import Instance
 from her2qp.qupath.native import uuids
 from her2qp.qupath.native.document import Document, new_document
-from her2qp.qupath.native.index import Entry, RunEntry
+from her2qp.qupath.native.entries import Entry, RunEntry
 from her2qp.qupath.native.path_objects import read_object
 from her2qp.qupath.native.references import grid_cores
 from her2qp.qupath.native.surgery import apply_edit
@@ -180,6 +180,12 @@ class QpData:
         with self._naming():
             index = self._document.index
             return {*index.by_id, *(UUID(bytes=raw) for entry in index.runs for raw in uuids.as_bytes(entry.ids))}
+
+    @property
+    def stores_every_id(self) -> bool:
+        """Whether the file gives the id of every object; else some are derived, and QuPath would make up others."""
+        with self._naming():
+            return not self._document.index.derived_ids
 
     def apply(self, edit: HierarchyEdit) -> None:
         """Apply an edit; either all of it or, if it is refused, nothing.

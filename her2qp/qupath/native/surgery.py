@@ -15,9 +15,10 @@ from her2qp.qupath.java import Instance, Item, Run
 from her2qp.qupath.native import uuids
 from her2qp.qupath.native.cursor import get_primitive, set_primitive
 from her2qp.qupath.native.document import Document
-from her2qp.qupath.native.index import Entry, Index, expand_all
+from her2qp.qupath.native.entries import Entry
+from her2qp.qupath.native.index import Index, expand_all
 from her2qp.qupath.native.measurements import check_names, drop_measurements, set_measurements
-from her2qp.qupath.native.path_objects import make_object
+from her2qp.qupath.native.path_objects import make_object, store_id
 from her2qp.qupath.native.records import Record, read_record
 from her2qp.qupath.native.references import check_removal, drop_references
 from her2qp.qupath.native.tiles import make_runs
@@ -57,10 +58,12 @@ def apply_edit(document: Document, edit: HierarchyEdit, vocabulary: Vocabulary, 
     for object_id, values in edit.set_measurements.items():
         for entry in index.by_id[object_id]:
             set_measurements(entry.record, values, vocabulary, memo)
+    derived = [object_id for object_id in index.derived_ids if object_id not in edit.remove] if edit.remove else []
     _remove(index, removal)
     drop_references(document.hierarchy, document.others, removal.instances)
     for record, items in additions:
         _replace_children(record, record.child_items + items)
+    _store_shifted_ids(document, derived, vocabulary)
 
 
 def _make_named_objects_nodes(document: Document, edit: HierarchyEdit) -> Index:
@@ -164,6 +167,31 @@ def _remove(index: Index, removal: Removal) -> None:
             surviving[entry.record.instance] = items
         else:
             _replace_children(entry.record, items)
+
+
+def _store_shifted_ids(document: Document, derived: list[UUID], vocabulary: Vocabulary) -> None:
+    """Write down the ids that follow from the place in the hierarchy, where a removal has shifted the place.
+
+    Parameters
+    ----------
+    document
+        The file, everything removed and added.
+    derived
+        The derived ids of what was not removed, as they were before: a removal keeps the order of what stays.
+    vocabulary
+        Of the file.
+    """
+    while derived:
+        document.forget_index()
+        index = document.index
+        shifted = {now: kept for now, kept in zip(index.derived_ids, derived, strict=True) if now != kept}
+        if not shifted:
+            break
+        if not expand_all(index, {now.bytes for now in shifted}):
+            for now, kept in shifted.items():
+                store_id(index.by_id[now][0].record, kept, vocabulary)
+            stored = frozenset(shifted.values())
+            derived = [object_id for object_id in derived if object_id not in stored]
 
 
 def _replace_children(record: Record, items: Iterable[Item]) -> None:

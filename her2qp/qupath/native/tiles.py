@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.java import Instance, JavaArray, Node, Run, trace_layout
 from her2qp.qupath.native import schema, uuids
-from her2qp.qupath.native.index import Entry, Index, RunEntry
+from her2qp.qupath.native.entries import Entry, RunEntry
+from her2qp.qupath.native.index import Index
 from her2qp.qupath.native.measurements import check_names
 from her2qp.qupath.native.path_objects import make_object
 from her2qp.qupath.native.records import OBJECT_ID_KEY, read_record

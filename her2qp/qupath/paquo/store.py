@@ -19,14 +19,11 @@ from her2qp.qupath.hierarchy import Hierarchy
 from her2qp.qupath.jsonfile import to_gson
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import ImageType, ObjectType, PathObject, Roi, RoiKind
-from her2qp.qupath.paquo.installation import version_key
 from her2qp.qupath.paquo.process import QuPathProcess
 from her2qp.qupath.projectfile import ProjectFile
 from her2qp.qupath.serverbuilder import with_uris
 from her2qp.qupath.store import ImageSource, StoreName
 from her2qp.qupath.uris import file_uri
-
-_FIRST_VERSION_WITH_IDS = (0, 4)
 
 
 class PaquoStore:
@@ -124,10 +121,7 @@ def _stage(source: ImageSource, staging: Path) -> Path:
 
 def _ids_that_qupath_lacks(content: QpData) -> list[str]:
     """Ids of all objects in order, where the file has none and QuPath would make new ones up."""
-    version = content.qupath_version
-    if version is not None and version_key(version)[:2] >= _FIRST_VERSION_WITH_IDS:
-        return []
-    return [str(obj.id) for obj in content.objects()]
+    return [] if content.stores_every_id else [str(obj.id) for obj in content.objects()]
 
 
 def _message(edit: HierarchyEdit, content: QpData, additions: Path) -> dict[str, Any]:

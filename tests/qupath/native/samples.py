@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from uuid import UUID, uuid5
 
 import numpy as np
@@ -9,7 +10,12 @@ import shapely
 from shapely import LineString, MultiPoint, MultiPolygon, Point, Polygon
 
 from her2qp.qupath.classes import PathClass, pack_rgb
+from her2qp.qupath.java import Instance, expand_runs, read_stream, write_stream
+from her2qp.qupath.java.graph import walk
+from her2qp.qupath.native import schema
 from her2qp.qupath.native.qpdata import QpData
+from her2qp.qupath.native.records import TYPES, read_record
+from her2qp.qupath.native.values import stored_id
 from her2qp.qupath.objects import (
     DESCRIPTION_KEY,
     ImagePlane,
@@ -35,6 +41,19 @@ def new_id(number: int) -> UUID:
 
 def empty_data() -> QpData:
     return QpData.create(SERVER, ImageType.BRIGHTFIELD_H_E)
+
+
+def without_ids(data: bytes, ids: Container[UUID]) -> bytes:
+    """A file in which some objects have no metadata and so no id, as if QuPath 0.3 had made them."""
+    stream = read_stream(data)
+    for node in walk(stream.contents):
+        if node.class_name in (*TYPES, schema.ROOT):
+            for child in expand_runs(node.content):
+                if isinstance(child, Instance) and child.class_name in TYPES:
+                    record = read_record(child)
+                    if record.metadata is not None and stored_id(record) in ids:
+                        del child.content[record.metadata]
+    return write_stream(stream.contents)
 
 
 def rich_objects() -> tuple[PathObject, ...]:

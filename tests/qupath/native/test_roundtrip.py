@@ -11,6 +11,7 @@ from shapely import LineString, MultiPoint, Point, Polygon, box
 from her2qp.qupath import QpData
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.edits import HierarchyEdit
+from her2qp.qupath.native.records import OBJECT_ID_KEY
 from her2qp.qupath.objects import ImagePlane, ObjectType, PathObject, Roi, RoiKind
 from her2qp.qupath.rois import ellipse, make_roi
 
@@ -32,6 +33,7 @@ rois = st.one_of(
     ),
 )
 texts = st.text(max_size=20)
+keys = texts.filter(lambda key: key != OBJECT_ID_KEY)
 words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=9)
 classes = st.none() | st.builds(PathClass, st.lists(words, min_size=1, max_size=3).map(tuple))
 numbers = st.floats(width=32)
@@ -52,7 +54,7 @@ def hierarchies(draw: st.DrawFn) -> tuple[PathObject, ...]:
                 name=draw(st.none() | texts),
                 color=draw(st.none() | st.integers(-(2**31), 2**31 - 1)),
                 locked=draw(st.booleans()),
-                metadata=draw(st.dictionaries(texts, texts, max_size=3)),
+                metadata=draw(st.dictionaries(keys, texts, max_size=3)),
                 measurements=draw(st.dictionaries(words, numbers, max_size=4)),
                 class_probability=draw(st.floats(0, 1) | st.just(float("nan"))),
                 parent=draw(st.sampled_from([None, *ids[:i]])),

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 import shapely
 
 from her2qp.qupath.classes import unpack_rgb
 from her2qp.qupath.edits import HierarchyEdit
-from her2qp.qupath.objects import PathObject
+from her2qp.qupath.objects import ObjectType, PathObject
 from her2qp.qupath.project import Backend, ImageEntry, open_project
 from her2qp.qupath.transaction import restore_last
 from her2qp.qupath.transaction.verify import Expectation
 from tests.qupath.conformance import assert_same_objects, reference_images
+from tests.qupath.native.samples import without_ids
 from tests.qupath.project.conftest import HER2_2, Tree, make_tiles, rectangle
 
 
@@ -109,7 +112,7 @@ def test_every_kind_of_object_survives_an_edit_of_its_neighbours(golden: Path, b
         children = {obj.id for obj in entry.hierarchy.objects() if obj.parent == middle.id}
         assert middle.parent is not None
         edit = HierarchyEdit(
-            remove=frozenset() if project.qupath_version == "0.3.2" else frozenset({middle.id}),
+            remove=frozenset({middle.id}),
             add_tiles=make_tiles(7, middle.parent),
             set_measurements={middle.parent: {"HER2 tiles": 7.0}},
         )
@@ -119,7 +122,30 @@ def test_every_kind_of_object_survives_an_edit_of_its_neighbours(golden: Path, b
         expectation.check(entry.hierarchy, tolerance=0.02)
         assert len(make_tiles(7, middle.parent)) == sum(tile.parent == middle.parent for tile in entry.detections)
         moved = {obj.id: obj.parent for obj in entry.hierarchy.objects() if obj.id in children}
-        assert moved == dict.fromkeys(children, middle.parent if edit.remove else middle.id)
+        assert moved == dict.fromkeys(children, middle.parent)
+
+
+def test_what_a_person_draws_after_a_run_outlives_it(golden: Path, backend: Backend) -> None:
+    """QuPath 0.3 writes no ids: those that we derive must not change when our tiles go from before hers."""
+    with open_project(golden / "project", "r+", backend) as project:
+        entry = project.images[2]
+        tumor = _tumor(entry)
+        ours = [make_tiles(30, tumor.id), make_tiles(20, None)]
+        hers = rectangle("inside", 20, 20, 60, 60), rectangle("beside", 0, 0, 9, 9)
+        for tiles in ours:
+            entry.edit(HierarchyEdit(add_tiles=tiles))
+        entry.edit(HierarchyEdit(add_objects=(replace(hers[0], parent=tumor.id), hers[1])))
+        entry.save()
+        if project.qupath_version == "0.3.2":
+            entry.data_file.write_bytes(without_ids(entry.data_file.read_bytes(), {obj.id for obj in hers}))
+    with open_project(golden / "project", "r+", backend) as project:
+        entry = project.images[2]
+        before = {obj.id: (obj.name, obj.parent) for obj in entry.hierarchy.objects() if obj.type != ObjectType.TILE}
+        entry.edit(HierarchyEdit(remove=frozenset(UUID(bytes=row.tobytes()) for t in ours for row in t.ids)))
+        entry.save()
+        after = {obj.id: (obj.name, obj.parent) for obj in entry.hierarchy.objects() if obj.type != ObjectType.TILE}
+    assert after == before
+    assert {"inside", "beside"} < {name for name, _ in after.values()}
 
 
 def test_an_image_that_was_never_saved_gets_its_first_data(golden: Path, backend: Backend) -> None:

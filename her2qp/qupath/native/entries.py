@@ -1,0 +1,168 @@
+"""The objects of a hierarchy and their ids, those included that the file does not give.
+
+QuPath 0.3 stores no ids. An object without one gets an id of its parent's and of its number among the siblings that
+have none either, so that it is the same at every reading and whatever is added or removed that carries an id. An
+edit that would change it writes it down instead (:mod:`~her2qp.qupath.native.surgery`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TypeAlias
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import numpy as np
+from numpy.typing import NDArray
+
+from her2qp.qupath.java import Run
+from her2qp.qupath.native import uuids
+from her2qp.qupath.native.records import OBJECT_ID_KEY, Record, read_record
+from her2qp.qupath.native.values import stored_id
+
+_TOP = uuid5(NAMESPACE_URL, "her2qp:place-in-hierarchy")
+
+
+@dataclass(eq=False)
+class Entry:
+    """One object that is a node of its own.
+
+    Parameters
+    ----------
+    record
+        The object.
+    parent
+        None for the root.
+    places
+        Gives the id where the file has none.
+    """
+
+    record: Record
+    parent: Entry | None
+    places: Places
+
+    @cached_property
+    def stored_id(self) -> UUID | None:
+        """The id that the file gives."""
+        return stored_id(self.record)
+
+    @cached_property
+    def id(self) -> UUID:
+        """The object's id."""
+        return self.stored_id or self.places.ids[self][0]
+
+    @property
+    def visible_id(self) -> UUID | None:
+        """The id by which children name their parent: None for the root."""
+        return None if self.parent is None else self.id
+
+
+@dataclass(eq=False)
+class RunEntry:
+    """Leaf objects that are rows of a run.
+
+    Parameters
+    ----------
+    run
+        The rows.
+    record
+        The parts of the run's template.
+    parent
+        Their parent.
+    places
+        Gives the ids where the file has none.
+    """
+
+    run: Run
+    record: Record
+    parent: Entry
+    places: Places
+
+    @cached_property
+    def stored_ids(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+        """The ids that the file gives, shape (n, 16), uint8, and which rows have one, shape (n,), bool."""
+        n = len(self.run)
+        ids, is_stored = uuids.empty(n), np.zeros(n, dtype=np.bool_)
+        if self.record.metadata is None and self.record.uuid is None:
+            return ids, is_stored
+        text = next((v for k, v in self.record.metadata_strings() if k == OBJECT_ID_KEY), None)
+        offset = None if text is None else self.run.layout.payloads.get(text)
+        if text is not None and offset is not None and len(text.raw) == uuids.TEXT_SIZE and self.record.uuid is None:
+            ids, is_stored = uuids.parse(self.run.column(offset, "u1", uuids.TEXT_SIZE).view(np.uint8))
+        for row in np.flatnonzero(~is_stored).tolist():
+            found = stored_id(read_record(self.run.instance(row)))
+            if found is not None:
+                ids[row], is_stored[row] = np.frombuffer(found.bytes, dtype=np.uint8), True
+        return ids, is_stored
+
+    @cached_property
+    def ids(self) -> NDArray[np.uint8]:
+        """Ids of the rows, shape (n, 16), uint8."""
+        ids, is_stored = self.stored_ids
+        if not is_stored.all():
+            ids = ids.copy()
+            derived = b"".join(found.bytes for found in self.places.ids[self])
+            ids[~is_stored] = np.frombuffer(derived, dtype=np.uint8).reshape(-1, 16)
+        return ids
+
+    def entry(self, row: int) -> Entry:
+        """Make the object of one row."""
+        entry = Entry(read_record(self.run.instance(row)), self.parent, self.places)
+        entry.id = UUID(bytes=self.ids[row].tobytes())
+        return entry
+
+    def rows_in(self, ids: set[bytes]) -> NDArray[np.bool_]:
+        """Which rows have one of some ids, shape (n,), bool."""
+        return np.fromiter(map(ids.__contains__, uuids.as_bytes(self.ids)), dtype=np.bool_, count=len(self.run))
+
+
+AnyEntry: TypeAlias = Entry | RunEntry
+
+
+@dataclass(eq=False)
+class Places:
+    """The ids of objects that carry none.
+
+    Parameters
+    ----------
+    entries
+        Everything below the root, parents before children.
+    """
+
+    entries: list[AnyEntry] = field(default_factory=list)
+
+    @cached_property
+    def ids(self) -> dict[AnyEntry, list[UUID]]:
+        """Ids of the objects without one, in the order of the hierarchy; several for the rows of a run."""
+        lacking = [(entry, n) for entry in self.entries if (n := _count_lacking(entry))]
+        taken = self._stored_ids() if lacking else set()
+        ids: dict[AnyEntry, list[UUID]] = {}
+        numbers: Counter[Entry] = Counter()
+        for entry, n in lacking:
+            parent = entry.parent
+            assert parent is not None  # noqa: S101 - the root is no entry
+            above = _TOP if parent.parent is None else parent.stored_id or ids[parent][0]
+            ids[entry] = []
+            while len(ids[entry]) < n:
+                made = uuid5(above, str(numbers[parent]))
+                numbers[parent] += 1
+                if made.bytes not in taken:  # else it was written down, for an object that has moved since
+                    ids[entry].append(made)
+        return ids
+
+    def _stored_ids(self) -> set[bytes]:
+        stored: set[bytes] = set()
+        for entry in self.entries:
+            if isinstance(entry, RunEntry):
+                ids, is_stored = entry.stored_ids
+                stored.update(uuids.as_bytes(ids[is_stored]))
+            elif entry.stored_id is not None:
+                stored.add(entry.stored_id.bytes)
+        return stored
+
+
+def _count_lacking(entry: AnyEntry) -> int:
+    if isinstance(entry, RunEntry):
+        return int(np.count_nonzero(~entry.stored_ids[1]))
+    return int(entry.stored_id is None)
