@@ -287,6 +287,23 @@ def test_edits_that_do_not_fit_are_refused(study: Path, tree: Tree) -> None:
     assert tree(study) == before
 
 
+def test_what_is_discarded_is_not_saved_with_the_others(study: Path, tree: Tree) -> None:
+    before = tree(study)
+    with open_project(study, "r+", "native") as project:
+        failed, other = project.images
+        failed.edit(HierarchyEdit(remove=frozenset({rectangle("nobody", 0, 0, 1, 1).id})))
+        failed.metadata = {"HER2 predicted": "2+"}
+        with pytest.raises(InvalidEditError):
+            failed.save()
+        failed.discard()
+        assert not failed.is_changed
+        assert failed.metadata == {"patient": "P-1"}
+        other.edit(HierarchyEdit(add_tiles=make_tiles(3, None)))
+        project.save()
+    after = tree(study)
+    assert {name for name in after if after[name] != before.get(name)} == {"data/2/data.qpdata"}
+
+
 def test_metadata_is_text(study: Path) -> None:
     with open_project(study, "r+", "native") as project, pytest.raises(InvalidEditError, match="text"):
         project.images[0].metadata = {"n": 1}  # type: ignore[dict-item]
