@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from her2qp.api import clear, demo, doctor, export_objects, import_objects, inspect, score, undo
-    from her2qp.qupath.project import create_project, open_project
+    from her2qp.qupath.opening import create_project, open_project
 
 _HOMES = {
     "her2qp.api": ("clear", "demo", "doctor", "export_objects", "import_objects", "inspect", "score", "undo"),
-    "her2qp.qupath.project": ("create_project", "open_project"),
+    "her2qp.qupath.opening": ("create_project", "open_project"),
 }
 
 __all__ = [

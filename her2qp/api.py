@@ -59,7 +59,7 @@ def score(
     >>> result = her2qp.score("project.qpproj", classes=["Tumor"], report="report.html")  # doctest: +SKIP
     >>> [(o.name, o.score.predicted) for o in result.outcomes if o.score]  # doctest: +SKIP
     """
-    from her2qp.qupath.project import open_project
+    from her2qp.qupath import open_project
     from her2qp.report.html import Report
     from her2qp.scoring.run import ScoringRun
     from her2qp.scoring.settings import ScoreSettings
@@ -94,8 +94,8 @@ def inspect(project: str | Path, *, backend: Backend = "auto") -> dict[str, Any]
     ProjectError
         The project is missing or not a project.
     """
+    from her2qp.qupath import open_project
     from her2qp.qupath.backends import choose_backend
-    from her2qp.qupath.project import open_project
     from her2qp.scoring.inspection import inspect_project
 
     with open_project(project, mode="r", backend="native") as opened:
@@ -119,7 +119,7 @@ def clear(project: str | Path, *, images: Sequence[str] = (), backend: Backend =
     ProjectError
         The project is missing, not a project, locked or cannot be written.
     """
-    from her2qp.qupath.project import open_project
+    from her2qp.qupath import open_project
     from her2qp.scoring.clear import clear_project
 
     with open_project(project, mode="r+", backend=backend) as opened:

@@ -14,7 +14,7 @@ from her2qp.scoring.records import RunRecords
 from her2qp.scoring.run import choose_images
 
 if TYPE_CHECKING:
-    from her2qp.qupath.project import ImageEntry
+    from her2qp.qupath.imageentry import ImageEntry
 
 ExportFormat = Literal["geojson", "csv"]
 
@@ -37,7 +37,7 @@ class Exchanged:
 
 def export_project(project: Path, out: Path, format: ExportFormat, patterns: Sequence[str]) -> Exchanged:
     """Write the objects of the chosen images; see :func:`her2qp.export_objects`."""
-    from her2qp.qupath.project import open_project
+    from her2qp.qupath import open_project
 
     result = Exchanged()
     with open_project(project, mode="r", backend="native") as opened:
@@ -82,8 +82,8 @@ def _write(entry: ImageEntry, path: Path, format: ExportFormat) -> int:
 
 def import_file(project: Path, file: Path, image: str, backend: Literal["auto", "paquo", "native"]) -> int:
     """Add the objects of a GeoJSON file to an image; see :func:`her2qp.import_objects`."""
+    from her2qp.qupath import open_project
     from her2qp.qupath.geojson import read_geojson
-    from her2qp.qupath.project import open_project
 
     objects = list(read_geojson(file))
     with open_project(project, mode="r+", backend=backend) as opened:

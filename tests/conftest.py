@@ -66,10 +66,10 @@ def _example_master(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     import shapely
 
+    from her2qp.qupath import create_project
     from her2qp.qupath.classes import PathClass, pack_rgb
     from her2qp.qupath.edits import HierarchyEdit
     from her2qp.qupath.objects import ImageType, ObjectType, PathObject, Roi, RoiKind
-    from her2qp.qupath.project import create_project
     from her2qp.slides.artificial import make_artificial_slide
 
     folder = tmp_path_factory.mktemp("made")

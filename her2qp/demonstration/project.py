@@ -100,7 +100,7 @@ def build_project(out: Path, monitor: Monitor | None = None) -> Path:
 
 
 def _build(folder: Path, slides: Path, monitor: Monitor) -> Path:
-    from her2qp.qupath.project import create_project
+    from her2qp.qupath import create_project
 
     monitor.step("drawing two artificial H&E slides, 12,288 px a side")
     with ProcessPoolExecutor(len(_CASES), mp_context=multiprocessing.get_context("spawn")) as pool:

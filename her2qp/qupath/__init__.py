@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from her2qp.qupath.native.qpdata import QpData
-    from her2qp.qupath.project import create_project, open_project
+    from her2qp.qupath.opening import create_project, open_project
 
 __all__ = ["QpData", "create_project", "open_project"]
 
 _HOMES = {
     "QpData": "her2qp.qupath.native.qpdata",
-    "create_project": "her2qp.qupath.project",
-    "open_project": "her2qp.qupath.project",
+    "create_project": "her2qp.qupath.opening",
+    "open_project": "her2qp.qupath.opening",
 }
 
 

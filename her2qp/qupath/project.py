@@ -11,108 +11,24 @@ from types import TracebackType
 from typing import Any, Literal
 
 from her2qp.errors import ImageNotFoundError, ProjectAccessError
-from her2qp.qupath.backends import Backend, choose_backend, open_store
 from her2qp.qupath.classes import PathClass
-from her2qp.qupath.classlist import CLASS_LIST, DEFAULT_CLASSES, merge_class_list, parse_class_list
+from her2qp.qupath.classlist import CLASS_LIST, merge_class_list, parse_class_list
 from her2qp.qupath.imageentry import ImageEntry
 from her2qp.qupath.jsonfile import read_bounded, to_gson
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import ImageType
-from her2qp.qupath.projectfile import DEFAULT_VERSION, ProjectFile, find_project
+from her2qp.qupath.projectfile import DEFAULT_VERSION, ProjectFile
 from her2qp.qupath.serverbuilder import new_uri_builder
 from her2qp.qupath.store import Store, StoreName
-from her2qp.qupath.transaction.disk import access_errors, digest, write_atomically
+from her2qp.qupath.transaction.disk import access_errors, digest
 from her2qp.qupath.transaction.run import Transaction
 
-__all__ = [
-    "Backend",
-    "ImageEntry",
-    "Mode",
-    "Project",
-    "choose_backend",
-    "create_project",
-    "find_project",
-    "open_project",
-]
-
 Mode = Literal["r", "r+"]
-
-
-def open_project(path: str | Path, mode: Mode = "r", backend: Backend = "auto") -> Project:
-    """Open a QuPath project.
-
-    Parameters
-    ----------
-    path
-        The ``.qpproj`` or its folder.
-    mode
-        ``r`` to read, which writes nothing at all; ``r+`` to read and write.
-    backend
-        ``native`` reads and writes in pure Python, ``paquo`` through an installed QuPath; ``auto`` takes paquo where
-        a QuPath is found that is not older than the project, else native.
-
-    Raises
-    ------
-    ProjectNotFoundError
-        There is no project.
-    ProjectFormatError
-        It is not one that QuPath could open.
-    QuPathNotFoundError
-        `backend` is ``paquo`` and there is no QuPath.
-
-    Examples
-    --------
-    >>> with open_project("study/project.qpproj") as project:  # doctest: +SKIP
-    ...     for image in project.images:
-    ...         print(image.name, len(image.annotations))
-    """
-    if mode not in ("r", "r+"):
-        raise ValueError(f"mode must be 'r' or 'r+', not {mode!r}")
-    file = ProjectFile.read(find_project(Path(path)))
-    store, note = open_store(backend, file.version)
-    return Project(file, mode, store, note)
-
-
-def create_project(
-    folder: str | Path,
-    *,
-    qupath_version: str = DEFAULT_VERSION,
-    path_classes: Sequence[PathClass] = DEFAULT_CLASSES,
-    backend: Backend = "native",
-) -> Project:
-    """Make a new, empty project that QuPath 0.3 to 0.7 opens, and open it in mode ``r+``.
-
-    Parameters
-    ----------
-    folder
-        The project's folder, made if it is not there.
-    qupath_version
-        Version that the project names as its writer.
-    path_classes
-        The class list; by default what QuPath lists in a new project.
-    backend
-        As for :func:`open_project`.
-
-    Raises
-    ------
-    ProjectAccessError
-        The folder holds a project already, or cannot be written.
-    """
-    path = Path(folder) / "project.qpproj"
-    if any(path.parent.glob("*.qpproj")):
-        raise ProjectAccessError("there is a QuPath project in this folder already", where=path.parent)
-    file, class_list = ProjectFile.create(path, qupath_version), path.parent / CLASS_LIST
-    classes = merge_class_list(None, (), path_classes, where=class_list)
-    with access_errors(path.parent):
-        class_list.parent.mkdir(parents=True, exist_ok=True)
-        if classes is not None:
-            write_atomically(class_list, lambda temporary: temporary.write_bytes(classes))
-        write_atomically(path, lambda temporary: temporary.write_bytes(file.to_bytes()))
-    return open_project(path, "r+", backend)
+"""To read, which writes nothing at all; or to read and write."""
 
 
 class Project:
-    """An open QuPath project. Use :func:`open_project` or :func:`create_project`.
+    """An open QuPath project. Use :func:`her2qp.open_project` or :func:`her2qp.create_project`.
 
     Parameters
     ----------

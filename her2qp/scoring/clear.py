@@ -13,7 +13,8 @@ from her2qp.scoring.run import choose_images, existing_of, write_back
 from her2qp.scoring.writeback import removal
 
 if TYPE_CHECKING:
-    from her2qp.qupath.project import ImageEntry, Project
+    from her2qp.qupath.imageentry import ImageEntry
+from her2qp.qupath.project import Project
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from her2qp.features.extractor import Extractor
     from her2qp.features.store import FeatureStore
     from her2qp.models.bundle import Bundle
+    from her2qp.qupath.imageentry import ImageEntry
     from her2qp.qupath.objects import PathObject
-    from her2qp.qupath.project import ImageEntry
     from her2qp.scoring.settings import ScoreSettings
     from her2qp.slides.slide import Slide
     from her2qp.tiling.regions import Region, RegionSet

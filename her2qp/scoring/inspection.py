@@ -13,7 +13,8 @@ from her2qp.scoring.run import existing_of
 from her2qp.scoring.vocabulary import METADATA_KEYS, RUN_KEY
 
 if TYPE_CHECKING:
-    from her2qp.qupath.project import ImageEntry, Project
+    from her2qp.qupath.imageentry import ImageEntry
+from her2qp.qupath.project import Project
 
 _DETECTIONS = (ObjectType.DETECTION, ObjectType.TILE, ObjectType.CELL)
 

@@ -23,7 +23,8 @@ from her2qp.scoring.vocabulary import GRADE_CLASSES, GRADES, RESEARCH_USE
 from her2qp.scoring.writeback import Existing, WriteBack, removal, replacement
 
 if TYPE_CHECKING:
-    from her2qp.qupath.project import ImageEntry, Project
+    from her2qp.qupath.imageentry import ImageEntry
+from her2qp.qupath.project import Project
 
 ScoredHook = Callable[[ImageOutcome, TilePlan], None]
 

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from her2qp.errors import DataFileError, QuPathProcessError, SlideNotFoundError
+from her2qp.qupath import open_project
 from her2qp.qupath.classes import PathClass, pack_rgb
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.paquo.store import PaquoStore
-from her2qp.qupath.project import Project, open_project
+from her2qp.qupath.project import Project
 from tests.qupath.project.conftest import make_tiles
 
 pytestmark = [

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 import shapely
 
+from her2qp.qupath import create_project
 from her2qp.qupath.classes import PathClass, pack_rgb
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.objects import ImageType, ObjectType, PathObject, Roi, RoiKind, TileTable
-from her2qp.qupath.project import create_project
 
 TUMOR = PathClass(("Tumor",), pack_rgb(200, 0, 0))
 HER2_2 = PathClass(("HER2 2+",), pack_rgb(225, 150, 50))

@@ -12,10 +12,12 @@ from uuid import UUID
 import pytest
 import shapely
 
+from her2qp.qupath import open_project
+from her2qp.qupath.backends import Backend
 from her2qp.qupath.classes import unpack_rgb
 from her2qp.qupath.edits import HierarchyEdit
+from her2qp.qupath.imageentry import ImageEntry
 from her2qp.qupath.objects import ObjectType, PathObject
-from her2qp.qupath.project import Backend, ImageEntry, open_project
 from her2qp.qupath.transaction import restore_last
 from her2qp.qupath.transaction.verify import Expectation
 from tests.qupath.conformance import assert_same_objects, reference_images

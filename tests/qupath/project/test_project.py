@@ -22,11 +22,12 @@ from her2qp.errors import (
     SlideNotFoundError,
     UnsupportedServerError,
 )
+from her2qp.qupath import create_project, open_project
 from her2qp.qupath.classlist import DEFAULT_CLASSES
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import ImageType
-from her2qp.qupath.project import Project, create_project, open_project
+from her2qp.qupath.project import Project
 from her2qp.qupath.projectfile import ProjectFile
 from her2qp.qupath.store import ImageSource, NativeStore
 from her2qp.qupath.transaction import Transaction, restore_last
@@ -324,7 +325,7 @@ def test_many_processes_that_save_different_images_lose_nothing(tmp_path: Path) 
     script = """
 import sys, numpy as np
 from her2qp.qupath.edits import HierarchyEdit
-from her2qp.qupath.project import open_project
+from her2qp.qupath import open_project
 from tests.qupath.project.conftest import make_tiles
 project = open_project(sys.argv[1], "r+", "native")
 entry = project.images[int(sys.argv[2])]
