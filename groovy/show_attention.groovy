@@ -1,5 +1,5 @@
 /**
- * Colour her2qp's tiles by their attention, always on the same scale from 0 to 1, so that images can be compared.
+ * Colour her2qp's tiles by their attention, on a fixed scale from 0 to 1: the rank of a tile within its own image.
  *
  * "HER2 attention" is the percentile of a tile among the tiles of its image: 1 is the tile that the model looked at
  * most. It says where the model looked, not how strongly a cell would stain, and it is not evidence for a class.

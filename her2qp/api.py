@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from her2qp.demonstration import Demonstration
     from her2qp.diagnosis import Finding
     from her2qp.exchange import Exchanged
+    from her2qp.qupath.transaction import Restored
     from her2qp.scoring.clear import Cleared
     from her2qp.scoring.monitor import Monitor
     from her2qp.scoring.run import RunResult
-    from her2qp.scoring.undo import Undone
 
 Backend = Literal["auto", "paquo", "native"]
 
@@ -126,7 +126,7 @@ def clear(project: str | Path, *, images: Sequence[str] = (), backend: Backend =
         return clear_project(opened, images)
 
 
-def undo(project: str | Path) -> Undone:
+def undo(project: str | Path) -> Restored:
     """Put back the state before the last run, byte for byte.
 
     Parameters

@@ -160,7 +160,7 @@ def undo(project: ProjectArgument) -> None:
     """Put back the state before the last run, byte for byte."""
     with guarded():
         undone = api.undo(project)
-        typer.echo(f"Undid {undone.command} run {undone.run}: {undone.files} files are as they were before it.")
+        typer.echo(f"Undid {undone.command} run {undone.run}: {len(undone.files)} files are as they were before it.")
 
 
 @app.command()

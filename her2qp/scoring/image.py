@@ -52,8 +52,11 @@ class TilePlan:
 
     def facts(self) -> dict[str, Any]:
         """Return what the run record says of the tiling."""
+        from her2qp.slides.identity import slide_identity
+
         return {
             "slide": self.slide.path.name,
+            "slide_identity": slide_identity(self.slide.path),
             "size": list(self.slide.size),
             "mpp": self.mpp,
             "regions": [None if r.annotation_id is None else str(r.annotation_id) for r in self.regions],
@@ -161,7 +164,7 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
         calibration = entry.pixel_calibration
         slide_mpp = resolve_mpp((calibration.width, calibration.height), slide.mpp, settings.mpp, where=entry.name)
         found = _find_regions(annotations, slide.size, settings)
-        grid = TileGrid(tile_px=tile_px, mpp=mpp, slide_mpp=slide_mpp)
+        grid = TileGrid(tile_px=tile_px, mpp=mpp, slide_mpp=slide_mpp, stride_px=settings.stride_px)
         tissue = tissue_of(slide, slide_mpp, settings.cache() / "tissue") if found.regions else None
         placed = make_tiles(
             slide, found, grid, min_region=settings.min_region, min_tissue=settings.min_tissue, tissue=tissue

@@ -38,6 +38,9 @@ class ScoreSettings(BaseModel):
         Runtime of the extractor's network.
     min_region, min_tissue
         Least share of a tile inside its region, and of tissue in it, for the tile to be kept.
+    stride_px
+        Distance of neighbouring tiles in pixels at the model's pixel size; None lays them side by side. Overlapping
+        tiles count their pixels more than once.
     dry_run
         Find the regions and tiles and say what would be done; read no feature, write nothing.
     cache_folder
@@ -57,6 +60,7 @@ class ScoreSettings(BaseModel):
     runtime: Literal["auto", "eager", "compiled", "onnx", "openvino"] = "auto"
     min_region: float = Field(default=0.5, gt=0, le=1)
     min_tissue: float = Field(default=0.25, ge=0, le=1)
+    stride_px: int | None = Field(default=None, ge=1)
     dry_run: bool = False
     cache_folder: Path | None = None
 

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from her2qp.scoring.records import RunRecords
 
-
-@dataclass(frozen=True, slots=True)
-class Undone:
-    """What was put back.
-
-    Parameters
-    ----------
-    run, command
-        The run that was undone, and what it did.
-    files
-        Number of files that are as they were before.
-    """
-
-    run: str
-    command: str
-    files: int
+if TYPE_CHECKING:
+    from her2qp.qupath.transaction import Restored
 
 
-def undo_last_run(project: Path) -> Undone:
+def undo_last_run(project: Path) -> Restored:
     """Restore, byte for byte, every file that the last run changed, and note it in the run's record.
 
     Parameters
@@ -43,9 +29,9 @@ def undo_last_run(project: Path) -> Undone:
         Another process works on the project.
     """
     from her2qp.qupath.projectfile import find_project
-    from her2qp.qupath.transaction.backup import restore_last
+    from her2qp.qupath.transaction import restore_last
 
     folder = find_project(project).parent
     restored = restore_last(folder)
     RunRecords(folder).mark_undone(restored.run)
-    return Undone(restored.run, restored.command, len(restored.files))
+    return restored

@@ -32,7 +32,7 @@ def qpdata(example: Path) -> Path:
     return example / "project" / "data" / "1" / "data.qpdata"
 
 
-def refuse(example: Path, code: int, sentence: str, *words: object, project: Path | None = None) -> None:
+def expect_refusal(example: Path, code: int, sentence: str, *words: object, project: Path | None = None) -> None:
     """Run `score` and expect a refusal that changes nothing."""
     before = contents(example)
     done = run("score", project or example / "project", "--backend", "native", *words)
@@ -44,23 +44,23 @@ def refuse(example: Path, code: int, sentence: str, *words: object, project: Pat
 
 
 def test_no_such_project(example: Path) -> None:
-    refuse(example, 2, "no such", project=example / "nowhere")
+    expect_refusal(example, 2, "no such", project=example / "nowhere")
 
 
 def test_a_folder_without_a_project(example: Path) -> None:
     (example / "empty").mkdir()
-    refuse(example, 2, "no QuPath project", project=example / "empty")
+    expect_refusal(example, 2, "no QuPath project", project=example / "empty")
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"images": 3}', "not json", "\x00\x01"])
 def test_json_that_is_not_a_project(example: Path, text: str) -> None:
     qpproj(example).write_text(text)
-    refuse(example, 2, "project.qpproj")
+    expect_refusal(example, 2, "project.qpproj")
 
 
 def test_a_project_without_images(example: Path) -> None:
     edit_json(qpproj(example), lambda d: d.update(images=[]))
-    refuse(example, 2, "no image")
+    expect_refusal(example, 2, "no image")
 
 
 @pytest.mark.parametrize(
@@ -68,12 +68,12 @@ def test_a_project_without_images(example: Path) -> None:
 )
 def test_damaged_data_is_refused_and_left_alone(example: Path, damage: Callable[[bytes], bytes]) -> None:
     qpdata(example).write_bytes(damage(qpdata(example).read_bytes()))
-    refuse(example, 1, "data.qpdata")
+    expect_refusal(example, 1, "data.qpdata")
 
 
 def test_an_unknown_server_builder(example: Path) -> None:
     edit_json(qpproj(example), lambda d: d["images"][0]["serverBuilder"].update(builderType="hologram"))
-    refuse(example, 1, "hologram")
+    expect_refusal(example, 1, "hologram")
 
 
 @pytest.mark.parametrize("kind", ["rotated", "cropped", "flipped"])
@@ -83,23 +83,23 @@ def test_a_rotated_or_cropped_image(example: Path, kind: str) -> None:
         image["serverBuilder"] = {"builderType": kind, "builder": image["serverBuilder"]}
 
     edit_json(qpproj(example), wrap)
-    refuse(example, 1, kind)
+    expect_refusal(example, 1, kind)
 
 
 def test_a_missing_slide(example: Path) -> None:
     (example / SLIDE).unlink()
-    refuse(example, 1, "not found")
+    expect_refusal(example, 1, "not found")
 
 
 def test_a_truncated_slide(example: Path) -> None:
     slide = example / SLIDE
     slide.write_bytes(slide.read_bytes()[:3000])
-    refuse(example, 1, SLIDE.lower())
+    expect_refusal(example, 1, SLIDE.lower())
 
 
 def test_a_slide_of_another_size(example: Path) -> None:
     edit_json(qpproj(example), lambda d: d["images"][0]["serverBuilder"]["metadata"].update(width=3000))
-    refuse(example, 1, "3000")
+    expect_refusal(example, 1, "3000")
 
 
 def calibrate(example: Path, width: float, height: float, unit: str = "µm") -> None:
@@ -110,7 +110,7 @@ def calibrate(example: Path, width: float, height: float, unit: str = "µm") -> 
 @pytest.mark.parametrize(("width", "height"), [(0.25, 0.3), (352.8, 352.8), (0.001, 0.001)])
 def test_an_absurd_pixel_size(example: Path, width: float, height: float) -> None:
     calibrate(example, width, height)
-    refuse(example, 1, "--mpp")
+    expect_refusal(example, 1, "--mpp")
 
 
 def test_the_projects_pixel_size_beats_the_files_and_mpp_beats_both(example: Path) -> None:
@@ -128,15 +128,15 @@ def test_the_projects_pixel_size_beats_the_files_and_mpp_beats_both(example: Pat
 
 def test_no_annotations(example: Path) -> None:
     qpdata(example).unlink()
-    refuse(example, 2, "no tumour annotation")
+    expect_refusal(example, 2, "no tumour annotation")
 
 
 def test_a_class_that_does_not_exist(example: Path) -> None:
-    refuse(example, 2, "no annotation has the class 'Tumour'", "--class", "Tumour")
+    expect_refusal(example, 2, "no annotation has the class 'Tumour'", "--class", "Tumour")
 
 
 def test_an_image_name_that_matches_nothing(example: Path) -> None:
-    refuse(example, 2, "no image is named like", "--image", "x*")
+    expect_refusal(example, 2, "no image is named like", "--image", "x*")
 
 
 def redraw(example: Path, geometry: object) -> None:
@@ -159,14 +159,14 @@ def test_an_annotation_outside_the_slide(example: Path) -> None:
     import shapely
 
     redraw(example, shapely.Polygon([(9000, 9000), (9900, 9000), (9900, 9900)]))
-    refuse(example, 2, "outside")
+    expect_refusal(example, 2, "outside")
 
 
 def test_an_annotation_without_area(example: Path) -> None:
     import shapely
 
     redraw(example, shapely.Polygon([(100, 100), (900, 100), (500, 100)]))
-    refuse(example, 2, "area")
+    expect_refusal(example, 2, "area")
 
 
 def test_a_polygon_that_crosses_itself_is_scored_as_what_it_covers(example: Path) -> None:
@@ -183,8 +183,8 @@ def test_a_damaged_bundle(example: Path) -> None:
     bundle = example / "bundle"
     bundle.mkdir()
     (bundle / "config.json").write_text("{}")
-    refuse(example, 2, "bundle", "--model", bundle)
-    refuse(example, 2, "bundle", "--model", example / "no-bundle")
+    expect_refusal(example, 2, "bundle", "--model", bundle)
+    expect_refusal(example, 2, "bundle", "--model", example / "no-bundle")
 
 
 def test_a_bundle_of_another_extractor(example: Path) -> None:
@@ -195,18 +195,18 @@ def test_a_bundle_of_another_extractor(example: Path) -> None:
     for file in DEMO_FOLDER.iterdir():
         (copy / file.name).write_bytes(file.read_bytes())
     edit_json(copy / "config.json", lambda d: d["features"].update(mpp=0.25))
-    refuse(example, 2, "other features", "--model", copy)
+    expect_refusal(example, 2, "other features", "--model", copy)
 
 
 def test_a_crashed_save_of_qupath(example: Path) -> None:
     data = qpdata(example)
     data.with_name("data.qpdata.bkp").write_bytes(data.read_bytes())
-    refuse(example, 1, "did not finish")
+    expect_refusal(example, 1, "did not finish")
 
 
 def test_a_locked_project(example: Path) -> None:
     with ProjectLock(example / "project", "score"):
-        refuse(example, 2, f"process {os.getpid()}")
+        expect_refusal(example, 2, f"process {os.getpid()}")
 
 
 def test_a_full_disk(example: Path) -> None:
@@ -233,7 +233,7 @@ def test_a_full_disk(example: Path) -> None:
 def test_a_read_only_project(example: Path) -> None:
     (example / "project").chmod(0o555)
     try:
-        refuse(example, 2, "cannot be written")
+        expect_refusal(example, 2, "cannot be written")
     finally:
         (example / "project").chmod(0o755)
 
