@@ -199,11 +199,37 @@ def import_objects(project: str | Path, file: str | Path, *, image: str, backend
     return import_file(Path(project), Path(file), image, backend)
 
 
-def doctor() -> list[Finding]:
-    """Say what of her2qp's surroundings is there, and how to get what is missing."""
-    from her2qp.diagnosis import diagnose
+def doctor(project: str | Path | None = None, *, repair: bool = False) -> list[Finding]:
+    """Say what of her2qp's surroundings is there, or what is wrong with a project on disk.
 
-    return diagnose()
+    Parameters
+    ----------
+    project
+        A ``.qpproj`` file or its folder. None looks at the surroundings instead, and at no project.
+    repair
+        Put right what a crash left in the project. Nothing is lost: a file that is replaced is kept beside the new one.
+
+    Returns
+    -------
+    list of Finding
+        What is not `ok` needs the user, who is told in its `remedy` what to do.
+
+    Raises
+    ------
+    ProjectNotFoundError
+        There is no project, nor what a crash leaves of one.
+    ProjectLockedError
+        Another process works on the project that is to be repaired.
+    ProjectAccessError
+        The project cannot be read, or not be written for a repair.
+    """
+    if project is None:
+        from her2qp.diagnosis import diagnose
+
+        return diagnose()
+    from her2qp.repair import examine_project
+
+    return examine_project(Path(project), repair=repair)
 
 
 def demo(out: str | Path = "demo", *, monitor: Monitor | None = None) -> Demonstration:

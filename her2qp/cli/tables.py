@@ -91,11 +91,11 @@ def print_cleared(outcomes: Sequence[Cleared]) -> None:
         console.print(text, markup=False, highlight=False)
 
 
-def print_findings(findings: Sequence[Finding]) -> None:
-    """Print what the doctor found."""
+def print_findings(findings: Sequence[Finding], *, wanting: str = "missing") -> None:
+    """Print what the doctor found, with the word `wanting` at what needs the user."""
     table = Table(show_header=False)
     for finding in findings:
-        mark = "[green]ok[/]" if finding.ok else "[yellow]missing[/]"
+        mark = "[green]ok[/]" if finding.ok else f"[yellow]{wanting}[/]"
         remedy = f"\n{finding.remedy}" if finding.remedy else ""
         table.add_row(escape(finding.subject), mark, escape(finding.detail + remedy))
     Console(width=None if Console().is_terminal else 140).print(table)

@@ -71,16 +71,26 @@ def demo(
 
 
 @app.command()
-def doctor(as_json: JsonOption = False) -> None:
-    """Say which QuPath, readers, extractors and devices are there, and how to get what is missing."""
+def doctor(
+    project: Annotated[
+        Path | None, typer.Argument(metavar="[PROJECT]", help="A project to look for what a crash left in it.")
+    ] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Put the project right; no file is lost by it.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is installed and how to get what is missing; with PROJECT, what a crash left there, and repair it."""
     with guarded(as_json=as_json):
-        findings = api.doctor()
+        if repair and project is None:
+            raise typer.BadParameter("--repair needs a PROJECT")
+        findings = api.doctor(project, repair=repair)
         if as_json:
             print_json([finding.to_json() for finding in findings])
         else:
             from her2qp.cli.tables import print_findings
 
-            print_findings(findings)
+            print_findings(findings, wanting="missing" if project is None else "look")
+        if project is not None and not all(finding.ok for finding in findings):
+            raise typer.Exit(1)
 
 
 @app.command()

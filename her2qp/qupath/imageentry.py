@@ -195,7 +195,7 @@ class ImageEntry:
             raise CrashedSaveError(
                 "QuPath did not finish saving this image",
                 where=backup,
-                remedy="Open the image in QuPath and save it; if data.qpdata is damaged, rename this file to it.",
+                remedy="`her2qp doctor PROJECT` tells what is left of it, and with --repair puts it right.",
             ) from cause
 
     @property

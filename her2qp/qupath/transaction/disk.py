@@ -6,6 +6,8 @@ import contextlib
 import errno
 import hashlib
 import os
+import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +23,19 @@ _REASONS = {
     errno.EROFS: "the disk is read-only",
     errno.EACCES: "permission denied",
     errno.EPERM: "permission denied",
+    errno.EIO: "the disk or the network share reports a fault",
+    errno.ESTALE: "the network share has lost the file",
+    errno.ENOTCONN: "the network share is not connected",
+    errno.EBUSY: "another program has it open",
 }
+_OPENED_ELSEWHERE = (32, 33)
+"""Windows' numbers for a file that another program has open or locked."""
+
+_NOT_FOR_FOLDERS = (errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EISDIR, errno.EACCES, errno.EPERM)
+"""What file systems say that cannot force a folder to disk, many network shares among them, and need not."""
+
+_PAUSES_S = (0.05, 0.1, 0.2, 0.4, 0.8)
+"""Virus scanners, indexers and other readers let go of a file within a second."""
 
 
 @contextlib.contextmanager
@@ -32,8 +46,13 @@ def access_errors(where: Path) -> Iterator[None]:
     except FileNotFoundError:
         raise
     except OSError as error:
-        reason = _REASONS.get(error.errno or 0, error.strerror or str(error))
-        raise ProjectAccessError(f"cannot be read or written: {reason}", where=where) from error
+        raise ProjectAccessError(f"cannot be read or written: {_reason(error)}", where=where) from error
+
+
+def _reason(error: OSError) -> str:
+    if getattr(error, "winerror", None) in _OPENED_ELSEWHERE:
+        return "another program has it open"
+    return _REASONS.get(error.errno or 0, error.strerror or str(error))
 
 
 def digest(data: bytes | None) -> str:
@@ -65,19 +84,40 @@ def flush_folder(folder: Path) -> None:
     """Force a folder's names to disk, where the operating system can."""
     if os.name == "nt":
         return
-    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):  # some network shares cannot, and need not
+        if error.errno not in _NOT_FOR_FOLDERS:
             raise
-    finally:
-        os.close(descriptor)
 
 
 def replace(temporary: Path, path: Path) -> None:
-    """Put a finished file in the place of another in one step: a reader sees the old or the new one."""
-    os.replace(temporary, path)  # noqa: PTH105 - said as what it is
+    """Put a finished file in the place of another in one step: a reader sees the old or the new one.
+
+    Raises
+    ------
+    ProjectAccessError
+        The old file is not to be replaced: another program has kept it open (on Windows and on shares of Windows), or
+        permission is denied.
+    """
+    for pause in (*_PAUSES_S, None):
+        try:
+            os.replace(temporary, path)  # noqa: PTH105 - said as what it is
+            break
+        except OSError as error:
+            if not isinstance(error, PermissionError) and error.errno != errno.EBUSY:
+                raise
+            if pause is None:
+                raise ProjectAccessError(
+                    f"cannot be replaced: {_reason(error)}",
+                    where=path,
+                    remedy="Close the project in QuPath and in every other program, and run again.",
+                ) from error
+            time.sleep(pause)
     flush_folder(path.parent)
 
 
@@ -92,3 +132,16 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise
+
+
+def keep_copy(path: Path, kept: Path) -> None:
+    """Keep a file under a second name, or as a copy where the file system knows no second names.
+
+    For a file that is about to be replaced: one that is written in place would change under both names.
+    """
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    kept.unlink(missing_ok=True)
+    try:
+        os.link(path, kept)
+    except OSError:
+        write_atomically(kept, lambda temporary: shutil.copyfile(path, temporary))

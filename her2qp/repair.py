@@ -1,0 +1,46 @@
+"""What is wrong with a project on disk, and putting it right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from her2qp.diagnosis import Finding
+from her2qp.errors import Her2qpError
+
+if TYPE_CHECKING:
+    from her2qp.qupath.leftovers import Leftover
+
+
+def examine_project(project: Path, *, repair: bool = False) -> list[Finding]:
+    """Look for what crashes left in a project, and put right what can be; see :func:`her2qp.doctor`."""
+    from her2qp.qupath.leftovers import find_leftovers, project_folder_of
+    from her2qp.qupath.transaction import ProjectLock
+
+    folder = project_folder_of(project)
+    if not repair:
+        findings = [_found(folder, leftover) for leftover in find_leftovers(folder)]
+    else:
+        with ProjectLock(folder, "doctor --repair"):
+            findings = list(_repaired(folder, list(find_leftovers(folder))))
+    return findings or [Finding("project", True, f"{folder}: every file is complete, and nothing is left of a crash")]
+
+
+def _found(folder: Path, leftover: Leftover) -> Finding:
+    advice = f"`her2qp doctor PROJECT --repair`: {leftover.plan}" if leftover.repair is not None else leftover.plan
+    return Finding(leftover.path.relative_to(folder).as_posix(), False, leftover.what, advice)
+
+
+def _repaired(folder: Path, leftovers: list[Leftover]) -> Iterator[Finding]:
+    for leftover in leftovers:
+        if leftover.repair is None:
+            yield _found(folder, leftover)
+            continue
+        subject = leftover.path.relative_to(folder).as_posix()
+        try:
+            leftover.repair()
+        except Her2qpError as error:
+            yield Finding(subject, False, f"{leftover.what}. It could not be repaired: {error}")
+        else:
+            yield Finding(subject, True, f"{leftover.what}. Repaired. {leftover.plan}")
