@@ -1,4 +1,4 @@
-"""What Windows and network shares do differently: files that are open elsewhere, folders that cannot be forced to disk."""
+"""What Windows and network shares do differently: files open elsewhere, folders that cannot be forced to disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from her2qp.qupath.transaction.disk import digest
 _DATA = "data/1/data.qpdata"
 
 
-class SharingViolation(PermissionError):
+class SharingViolationError(PermissionError):
     """What Windows says when a file is replaced that another program has open."""
 
     winerror = 32
@@ -52,12 +52,12 @@ def publish(folder: Path) -> None:
 def test_a_file_that_is_open_elsewhere_for_a_moment_is_waited_for(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "replace", replace_failing(3, SharingViolation, "data.qpdata"))
+    monkeypatch.setattr(os, "replace", replace_failing(3, SharingViolationError, "data.qpdata"))
     publish(folder)
     assert (folder / _DATA).read_bytes() == b"new data"
 
 
-@pytest.mark.parametrize("error", [SharingViolation, lambda: OSError(errno.EBUSY, "busy")])
+@pytest.mark.parametrize("error", [SharingViolationError, lambda: OSError(errno.EBUSY, "busy")])
 def test_a_file_that_stays_open_elsewhere_is_left_as_it_is_and_the_user_told(
     folder: Path, monkeypatch: pytest.MonkeyPatch, error: Callable[[], OSError]
 ) -> None:
