@@ -161,3 +161,14 @@ class RunError(Her2qpError):
 
 class DownloadError(Her2qpError):
     """A file that is fetched on first use could not be had."""
+
+
+# --- training and evaluation -----------------------------------------------------------------------------------------
+
+
+class FoldError(Her2qpError):
+    """Patients that cannot be divided into folds as asked."""
+
+
+class EvaluationError(Her2qpError):
+    """Predictions, or what belongs to them, that cannot be judged."""
