@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -24,8 +25,11 @@ from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
 from her2qp.qupath.projectfile import DEFAULT_VERSION, ProjectFile, entry_id_of, entry_metadata
 from her2qp.qupath.serverbuilder import builder_size, nested_uri_builders, why_unsupported
 from her2qp.qupath.store import ImageSource
-from her2qp.qupath.transaction.disk import access_errors, digest
+from her2qp.qupath.transaction.backup import image_part
+from her2qp.qupath.transaction.disk import access_errors, digest, file_digest
+from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock
 from her2qp.qupath.transaction.run import Transaction
+from her2qp.qupath.transaction.shared import MetadataChange
 from her2qp.qupath.transaction.verify import Expectation
 from her2qp.qupath.uris import candidate_paths, find_file, uri_name
 
@@ -49,6 +53,7 @@ class ImageEntry:
         self._hierarchy: Hierarchy | None = None
         self._seen: str | None = None
         self._edits: list[HierarchyEdit] = []
+        self._lock: ProjectLock | None = None
 
     def __repr__(self) -> str:
         return f"<ImageEntry {self.id} {self.name!r}>"
@@ -286,32 +291,76 @@ class ImageEntry:
         self._project.require_writable()
         if not self.is_changed:
             return
-        with self._project.running("save") as run:
-            newest, newest_digest = self._newest_project_file()
+        with self._project.running("save") as run, self._locked(run.command):
+            newest = self._require_same_server()
             if self._edits:
                 self._publish_data(run)
-            newest.merge_metadata(self.id, entry_metadata(self._image), self._metadata)
-            content = newest.to_bytes()
-            if self._metadata != entry_metadata(self._image):
-                run.publish(
-                    newest.path.name,
-                    expected=newest_digest,
-                    write=lambda path: path.write_bytes(content),
-                    check=ProjectFile.read,
-                )
+            before = entry_metadata(self._image)
+            if self._metadata != before:
+                change = MetadataChange.between(self.id, before, self._metadata)
+                run.update(newest.path.name, change, check=ProjectFile.read)
+                newest, _ = self._project.newest_file()
             self._image = newest.image(self.id)
             self._metadata = entry_metadata(self._image)
 
-    def _newest_project_file(self) -> tuple[ProjectFile, str]:
-        """The project file as it is now, with its digest; refused where this image is no longer what it was."""
-        newest, newest_digest = self._project.newest_file()
+    @contextlib.contextmanager
+    def claim(self, command: str, *, wait_s: float = 0.0) -> Iterator[None]:
+        """Keep other runs of her2qp away from the image, from before it is read until its result is saved.
+
+        What was read of it earlier is forgotten if it changed since, but for changes that are queued.
+
+        Parameters
+        ----------
+        command
+            What is being done, told to others who want the image.
+        wait_s
+            How long to wait for a run that works on the image, in seconds.
+
+        Raises
+        ------
+        ProjectLockedError
+            Another run works on the image.
+        ProjectChangedError
+            The image is no longer in the project.
+        """
+        self._project.require_writable()
+        with self._locked(command, wait_s=wait_s):
+            if not self.is_changed:
+                self._refresh()
+            yield
+
+    @contextlib.contextmanager
+    def _locked(self, command: str, *, wait_s: float = PATIENCE_S) -> Iterator[None]:
+        """Hold the lock of the image; who undoes a run holds that of the project, and is waited for."""
+        folder = self._project.folder
+        lock = self._lock or ProjectLock(folder, command, part=image_part(self.id), wait_s=wait_s)
+        with lock:
+            with ProjectLock(folder, command, wait_s=PATIENCE_S):
+                pass
+            outer, self._lock = self._lock, lock
+            try:
+                yield
+            finally:
+                self._lock = outer
+
+    def _refresh(self) -> None:
+        newest, _ = self._project.newest_file()
+        self._image = newest.image(self.id)
+        self._metadata = entry_metadata(self._image)
+        with access_errors(self.data_file):
+            if self._seen != file_digest(self.data_file):
+                self._hierarchy = self._seen = None
+
+    def _require_same_server(self) -> ProjectFile:
+        """The project file as it is now; refused where this image is no longer what it was."""
+        newest, _ = self._project.newest_file()
         if newest.image(self.id).get("serverBuilder") != self._image.get("serverBuilder"):
             raise ProjectChangedError(
                 "the image was given another slide, pixel size or server since the project was read",
                 where=f"image {self.name!r}",
                 remedy="Run again.",
             )
-        return newest, newest_digest
+        return newest
 
     def _publish_data(self, run: Transaction) -> None:
         self._refuse_crashed_save()

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from her2qp.errors import ImageNotFoundError, ProjectAccessError
 from her2qp.qupath.classes import PathClass
-from her2qp.qupath.classlist import CLASS_LIST, merge_class_list, parse_class_list
+from her2qp.qupath.classlist import CLASS_LIST, parse_class_list
 from her2qp.qupath.imageentry import ImageEntry
 from her2qp.qupath.jsonfile import read_bounded, to_gson
 from her2qp.qupath.native.qpdata import QpData
@@ -21,7 +21,9 @@ from her2qp.qupath.projectfile import DEFAULT_VERSION, ProjectFile
 from her2qp.qupath.serverbuilder import new_uri_builder
 from her2qp.qupath.store import Store, StoreName
 from her2qp.qupath.transaction.disk import access_errors, digest
+from her2qp.qupath.transaction.lock import PATIENCE_S
 from her2qp.qupath.transaction.run import Transaction
+from her2qp.qupath.transaction.shared import ClassListChange
 
 Mode = Literal["r", "r+"]
 """To read, which writes nothing at all; or to read and write."""
@@ -168,22 +170,22 @@ class Project:
             raise ProjectAccessError("opened for reading only", where=self.path, remedy="Open it in mode 'r+'.")
 
     @contextlib.contextmanager
-    def transaction(self, run_id: str, command: str, *, wait_s: float = 0.0) -> Iterator[Transaction]:
-        """Hold the project's lock over several saves, which can then be undone together.
+    def transaction(self, run_id: str, command: str, *, wait_s: float = PATIENCE_S) -> Iterator[Transaction]:
+        """Make several saves one run, which can be undone as a whole. Other runs may go on at the same time.
 
         Parameters
         ----------
         run_id
             Names the run: letters, digits, dots, hyphens and underscores.
         command
-            What is being done, told to others who want the lock.
+            What is being done, told to others who want a lock.
         wait_s
-            How long to wait for another holder of the lock.
+            How long to wait for another run that is putting a file in place, in seconds.
 
         Raises
         ------
         ProjectLockedError
-            Another process holds the lock.
+            Another process keeps the project locked.
         ProjectAccessError
             The project cannot be written.
         """
@@ -202,14 +204,14 @@ class Project:
             yield self._run
             return
         run_id = f"{command.replace(' ', '-')}-{datetime.now(UTC):%Y%m%dT%H%M%S.%f}-{os.getpid()}"
-        with self.transaction(run_id, command, wait_s=10.0) as run:
+        with self.transaction(run_id, command) as run:
             yield run
 
     def save(self) -> None:
         """Publish the class list and the queued changes of every image; errors as for :meth:`ImageEntry.save`."""
         self.require_writable()
         changed = [image for image in self.images if image.is_changed]
-        if not changed and self._path_classes == self._listed:
+        if not changed and self._class_list_change is None:
             return
         with self.running("save") as run:
             self._save_class_list(run)
@@ -217,15 +219,15 @@ class Project:
                 image.save()
 
     def _save_class_list(self, run: Transaction) -> None:
-        if self._path_classes is None or self._listed is None or self._path_classes == self._listed:
-            return
-        present = self._read_class_list()
-        new = merge_class_list(present, self._listed, self._path_classes, where=self._class_list)
-        if new is None:
-            run.remove(CLASS_LIST, expected=digest(present))
-        elif new != present:
-            run.publish(CLASS_LIST, expected=digest(present), write=lambda path: path.write_bytes(new))
-        self._listed = self._path_classes = None
+        change = self._class_list_change
+        if change is not None:
+            run.update(CLASS_LIST, change)
+            self._listed = self._path_classes = None
+
+    @property
+    def _class_list_change(self) -> ClassListChange | None:
+        change = ClassListChange(self._listed or (), self._path_classes or ())
+        return None if change.is_empty else change
 
     def add_image(
         self,
@@ -293,7 +295,7 @@ class Project:
         metadata: Mapping[str, str],
     ) -> ImageEntry:
         """Publish the files of a new image first and the project that names it last."""
-        with self.running("add image") as run:
+        with self.running("add image") as run, run.exclusive():
             newest, present = self.newest_file()
             entry_id = newest.add_image(builder, name=name, description=description, metadata=metadata)
             folder = f"data/{entry_id}"

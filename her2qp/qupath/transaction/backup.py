@@ -2,23 +2,27 @@
 
 ``her2qp/backups/<run>/`` holds the bytes of every file as it was before the run first changed it, and
 ``manifest.json``, which is brought up to date *before* each change: after a crash it knows every content that one of
-the files may have.
+the files may have. What the run changed in the files that all images share lies in ``changes/``, so that it can be
+taken back although others changed those files since.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shutil
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from her2qp.errors import ProjectChangedError, ProjectFormatError, RunError
 from her2qp.qupath.jsonfile import read_bounded
-from her2qp.qupath.transaction.disk import access_errors, file_digest, flush_folder, write_atomically
-from her2qp.qupath.transaction.lock import ProjectLock, inside, private_folder
+from her2qp.qupath.transaction.disk import access_errors, file_digest, write_atomically
+from her2qp.qupath.transaction.lock import private_folder
+from her2qp.qupath.transaction.shared import SharedChange, shared_change
 
 KEPT_RUNS = 10
 """How many runs can be undone; older backups are removed when a run begins."""
@@ -38,32 +42,21 @@ class FileState:
         SHA-256 before the run; ``absent`` if the run made the file.
     contents
         SHA-256 of the last two contents that the run put there: after a crash either may be the present one.
+    is_mixed
+        Whether somebody else changed the file between two changes of the run.
+    is_noted
+        Whether each change of the run is noted in ``changes/``.
     """
 
     before: str
     contents: list[str] = field(default_factory=list)
+    is_mixed: bool = False
+    is_noted: bool = True
 
     @property
     def existed(self) -> bool:
         """Whether the file was there before the run."""
         return self.before != "absent"
-
-
-@dataclass(frozen=True, slots=True)
-class Restored:
-    """What was put back.
-
-    Parameters
-    ----------
-    run, command
-        The run that was undone, and what it did.
-    files
-        The files that are as they were before, relative to the project folder.
-    """
-
-    run: str
-    command: str
-    files: tuple[str, ...]
 
 
 @dataclass(slots=True)
@@ -78,13 +71,17 @@ class Backup:
         Which run it belongs to.
     files
         By path relative to the project folder, with forward slashes.
+    changed
+        When the run last changed a file.
     """
 
     project_folder: Path
     run_id: str
     command: str
-    started: str = field(default_factory=lambda: datetime.now(UTC).isoformat())
+    started: str = field(default_factory=lambda: _now())
     files: dict[str, FileState] = field(default_factory=dict)
+    changed: str = ""
+    _noting: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -95,6 +92,11 @@ class Backup:
     def has_changes(self) -> bool:
         """Whether the run changed anything."""
         return any(state.contents for state in self.files.values())
+
+    @property
+    def image_ids(self) -> list[int]:
+        """The images whose data the run changed."""
+        return sorted({int(relative.split("/")[1]) for relative in self.files if relative.startswith("data/")})
 
     def announce(self, relative: str, before: str, after: str) -> None:
         """Record, before it happens, that a file's content changes from digest `before` to `after`.
@@ -111,8 +113,50 @@ class Backup:
                 self._copy(relative, before)
             self.files[relative] = FileState(before)
         state = self.files[relative]
+        state.is_mixed |= before not in (state.before, *state.contents)
+        state.is_noted &= relative == self._noting
         state.contents = [*state.contents, after][-2:]
         self._write_manifest()
+
+    @contextlib.contextmanager
+    def noted(self, relative: str, change: SharedChange) -> Iterator[None]:
+        """Record what is being changed in a file that all images share; forgotten if the change fails."""
+        folder = self.folder / "changes"
+        note = folder / f"{len(self._notes()):06}.json"
+        text = json.dumps({"file": relative, **change.to_json()})
+        with access_errors(note):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_atomically(note, lambda path: path.write_text(text, encoding="utf-8"))
+        self._noting = relative
+        try:
+            yield
+        except BaseException:
+            with contextlib.suppress(OSError):
+                note.unlink()
+            raise
+        finally:
+            self._noting = None
+
+    def notes(self, relative: str) -> list[SharedChange]:
+        """What the run changed in a file that all images share, in order.
+
+        Raises
+        ------
+        RunError
+            The notes are damaged.
+        """
+        found: list[SharedChange] = []
+        for note in self._notes():
+            try:
+                document = json.loads(read_bounded(note))
+                if document["file"] == relative:
+                    found.append(shared_change(document))
+            except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError) as error:
+                raise RunError("the record of the backup is damaged", where=note) from error
+        return found
+
+    def _notes(self) -> list[Path]:
+        return sorted((self.folder / "changes").glob("[0-9]*.json"))
 
     def _copy(self, relative: str, before: str) -> None:
         source, kept = self.project_folder / relative, self.folder / relative
@@ -123,8 +167,14 @@ class Backup:
                 raise ProjectChangedError("changed while it was being backed up", where=source)
 
     def _write_manifest(self) -> None:
-        files = {path: {"before": state.before, "contents": state.contents} for path, state in self.files.items()}
-        document = {"run": self.run_id, "command": self.command, "started": self.started, "files": files}
+        self.changed = _now()
+        document = {
+            "run": self.run_id,
+            "command": self.command,
+            "started": self.started,
+            "changed": self.changed,
+            "files": {path: asdict(state) for path, state in self.files.items()},
+        }
         text = json.dumps(document, indent=2)
         with access_errors(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -143,7 +193,8 @@ class Backup:
         try:
             document = json.loads(read_bounded(path))
             files = {relative: _file_state(relative, state) for relative, state in document["files"].items()}
-            return cls(project_folder, run_id, str(document["command"]), str(document["started"]), files)
+            command, started, changed = (str(document.get(name, "")) for name in ("command", "started", "changed"))
+            return cls(project_folder, run_id, command, started, files, changed)
         except FileNotFoundError as error:
             raise RunError("has no backup, so it cannot be undone", where=f"run {run_id}") from error
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OSError, ProjectFormatError) as error:
@@ -154,48 +205,6 @@ class Backup:
         with access_errors(self.folder):
             if self.folder.is_dir():
                 shutil.rmtree(self.folder)
-
-    def restore(self) -> Restored:
-        """Put every file back as it was before the run, then delete the backup.
-
-        The caller holds the lock. Nothing is changed unless everything can be.
-
-        Raises
-        ------
-        ProjectChangedError
-            A file was changed after the run; undoing would lose that change.
-        RunError
-            The backup is damaged.
-        """
-        pending: list[str] = []
-        for relative, state in self.files.items():
-            path = inside(self.project_folder, relative)
-            with access_errors(path):
-                present = file_digest(path)
-                if present == state.before:
-                    continue
-                if present not in state.contents:
-                    raise ProjectChangedError(
-                        f"changed after run {self.run_id}, so undoing that run would lose the change", where=path
-                    )
-                if state.existed and file_digest(self.folder / relative) != state.before:
-                    raise RunError("the backup of the file is damaged", where=self.folder / relative)
-            pending.append(relative)
-        for relative in pending:
-            self._restore_file(relative)
-        self.remove()
-        return Restored(self.run_id, self.command, tuple(pending))
-
-    def _restore_file(self, relative: str) -> None:
-        path, kept = self.project_folder / relative, self.folder / relative
-        with access_errors(path):
-            if self.files[relative].existed:
-                write_atomically(path, lambda temporary: shutil.copyfile(kept, temporary))
-                return
-            path.unlink()
-            flush_folder(path.parent)
-            if path.parent != self.project_folder and not any(path.parent.iterdir()):
-                path.parent.rmdir()
 
 
 def list_backups(project_folder: Path) -> list[Backup]:
@@ -215,35 +224,6 @@ def last_backup(project_folder: Path) -> Backup | None:
     return next((backup for backup in reversed(list_backups(project_folder)) if backup.has_changes), None)
 
 
-def restore_backup(project_folder: Path, run_id: str) -> Restored:
-    """Undo a run: every file is byte for byte what it was before.
-
-    Raises
-    ------
-    RunError
-        There is no backup of that run, or it is damaged.
-    ProjectChangedError
-        Somebody saved after the run; nothing is changed.
-    ProjectLockedError
-        Another her2qp process is writing to the project.
-    ProjectAccessError
-        The project cannot be written.
-    """
-    with ProjectLock(project_folder, "undo"):
-        return Backup.read(project_folder, run_id).restore()
-
-
-def restore_last(project_folder: Path) -> Restored:
-    """Undo the last run that changed something and was not undone; errors as for :func:`restore_backup`."""
-    if last_backup(project_folder) is None:  # a project without runs gets no lock file
-        raise RunError("there is no run to undo", where=project_folder)
-    with ProjectLock(project_folder, "undo"):
-        backup = last_backup(project_folder)
-        if backup is None:
-            raise RunError("there is no run to undo", where=project_folder)
-        return backup.restore()
-
-
 def check_run_id(run_id: str) -> str:
     """Return a run id that can be the name of a folder.
 
@@ -257,6 +237,16 @@ def check_run_id(run_id: str) -> str:
     return run_id
 
 
+def run_part(run_id: str) -> str:
+    """What the lock is called that a run holds as long as it goes on."""
+    return f"run {run_id}"
+
+
+def image_part(entry_id: int) -> str:
+    """What the lock of an image is called."""
+    return f"image {entry_id}"
+
+
 def _backups_folder(project_folder: Path) -> Path:
     return private_folder(project_folder) / "backups"
 
@@ -264,4 +254,10 @@ def _backups_folder(project_folder: Path) -> Path:
 def _file_state(relative: str, state: dict[str, Any]) -> FileState:
     if not _OURS.fullmatch(relative) or not all(isinstance(digest, str) for digest in state["contents"]):
         raise ValueError(relative)
-    return FileState(str(state["before"]), list(state["contents"]))
+    return FileState(
+        str(state["before"]), list(state["contents"]), bool(state.get("is_mixed")), bool(state.get("is_noted"))
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="microseconds")

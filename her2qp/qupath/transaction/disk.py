@@ -69,6 +69,15 @@ def file_digest(path: Path) -> str:
         return "absent"
 
 
+def signature(path: Path) -> tuple[int, ...]:
+    """Size, time of the last change and identity of a file, which tell at once whether it was touched."""
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_size, status.st_mtime_ns, status.st_ino
+
+
 def temporary_for(path: Path) -> Path:
     """Where the new content of a file is written before it takes the file's place."""
     return path.with_name(path.name + TEMPORARY_SUFFIX)

@@ -30,7 +30,7 @@ from her2qp.qupath.objects import ImageType
 from her2qp.qupath.project import Project
 from her2qp.qupath.projectfile import ProjectFile
 from her2qp.qupath.store import ImageSource, NativeStore
-from her2qp.qupath.transaction import Transaction, restore_last
+from her2qp.qupath.transaction import ProjectLock, restore_last
 from tests.qupath.project.conftest import HER2_2, Tree, make_tiles, rectangle
 
 _DATA = "data/1/data.qpdata"
@@ -231,9 +231,10 @@ def test_a_link_out_of_the_project_is_not_written_through(study: Path, tmp_path:
 
 def test_a_locked_project_is_not_written(study: Path, tree: Tree) -> None:
     before = tree(study)
-    with Transaction(study, "other", "score"), open_project(study, "r+", "native") as project:
+    with ProjectLock(study, "score"), open_project(study, "r+", "native") as project:
         assert len(project.images[0].annotations) == 2
-        with pytest.raises(ProjectLockedError, match=f"process {os.getpid()}"), project.transaction("mine", "clear"):
+        refused = pytest.raises(ProjectLockedError, match=f"process {os.getpid()}")
+        with refused, project.transaction("mine", "clear", wait_s=0.1):
             pass
     assert tree(study) == before
 

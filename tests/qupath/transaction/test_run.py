@@ -182,7 +182,7 @@ def _spawn(folder: Path, body: str) -> subprocess.Popen[str]:
     script = """
         import sys, time
         from pathlib import Path
-        from her2qp.qupath.transaction import Transaction
+        from her2qp.qupath.transaction import ProjectLock, Transaction
         folder = Path(sys.argv[1])
     """
     text = textwrap.dedent(script) + textwrap.dedent(body)
@@ -198,9 +198,7 @@ def _spawn(folder: Path, body: str) -> subprocess.Popen[str]:
 @pytest.fixture
 def holder(folder: Path) -> subprocess.Popen[str]:
     """Another process that holds the lock."""
-    process = _spawn(
-        folder, "with Transaction(folder, 'other', 'score'):\n    print('held', flush=True)\n    time.sleep(60)\n"
-    )
+    process = _spawn(folder, "with ProjectLock(folder, 'score'):\n    print('held', flush=True)\n    time.sleep(60)\n")
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process
@@ -208,10 +206,8 @@ def holder(folder: Path) -> subprocess.Popen[str]:
 
 def test_a_second_process_is_told_who_holds_the_lock(folder: Path, holder: subprocess.Popen[str]) -> None:
     try:
-        with pytest.raises(ProjectLockedError, match=rf"her2qp score \(process {holder.pid} on .*\) since 20"):
-            Transaction(folder, "mine", "clear").__enter__()
-        with pytest.raises(ProjectLockedError):
-            restore_backup(folder, "other")
+        with pytest.raises(ProjectLockedError, match=rf"her2qp score \(\w.*, process {holder.pid} on .*\) since 20"):
+            Transaction(folder, "mine", "clear", wait_s=0.1).__enter__()
     finally:
         holder.kill()
         holder.wait()
@@ -225,9 +221,7 @@ def test_a_killed_holder_leaves_no_lock(folder: Path, holder: subprocess.Popen[s
 
 
 def test_waiting_for_the_lock(folder: Path) -> None:
-    process = _spawn(
-        folder, "with Transaction(folder, 'a', 'x'):\n    print('held', flush=True)\n    time.sleep(0.5)\n"
-    )
+    process = _spawn(folder, "with ProjectLock(folder, 'x'):\n    print('held', flush=True)\n    time.sleep(0.5)\n")
     assert process.stdout is not None
     process.stdout.readline()
     started = time.monotonic()

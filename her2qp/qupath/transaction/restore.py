@@ -1,0 +1,145 @@
+"""Undo a run: put back what it changed, and nothing that anybody else did."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from her2qp.errors import ProjectChangedError, RunError
+from her2qp.qupath.classlist import CLASS_LIST
+from her2qp.qupath.jsonfile import read_bounded
+from her2qp.qupath.transaction.backup import Backup, FileState, image_part, last_backup, list_backups, run_part
+from her2qp.qupath.transaction.disk import access_errors, file_digest, flush_folder, write_atomically
+from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, inside
+
+
+@dataclass(frozen=True, slots=True)
+class Restored:
+    """What was put back.
+
+    Parameters
+    ----------
+    run, command
+        The run that was undone, and what it did.
+    files
+        The files from which the run's changes are gone, relative to the project folder.
+    """
+
+    run: str
+    command: str
+    files: tuple[str, ...]
+
+
+def restore_backup(project_folder: Path, run_id: str) -> Restored:
+    """Undo a run.
+
+    Every file is byte for byte what it was before; where others changed a file that all images share since, only the
+    run's own changes are taken back from it.
+
+    Raises
+    ------
+    RunError
+        There is no backup of that run, or it is damaged.
+    ProjectChangedError
+        Somebody saved an image after the run; nothing is changed.
+    ProjectLockedError
+        The run is still going on, or another works on one of its images.
+    ProjectAccessError
+        The project cannot be written.
+    """
+    Backup.read(project_folder, run_id)  # a project without runs gets no lock file
+    with ProjectLock(project_folder, "undo", wait_s=PATIENCE_S):
+        return _restore(Backup.read(project_folder, run_id))
+
+
+def restore_last(project_folder: Path) -> Restored:
+    """Undo the last run that changed something and was not undone; errors as for :func:`restore_backup`."""
+    if last_backup(project_folder) is None:
+        raise RunError("there is no run to undo", where=project_folder)
+    with ProjectLock(project_folder, "undo", wait_s=PATIENCE_S):
+        backup = last_backup(project_folder)
+        if backup is None:
+            raise RunError("there is no run to undo", where=project_folder)
+        return _restore(backup)
+
+
+def _restore(backup: Backup) -> Restored:
+    """Undo a run under the lock of the project; nothing is changed unless everything can be."""
+    _require_idle(backup)
+    planned = {relative: _plan(backup, relative, state) for relative, state in backup.files.items()}
+    wanted = {relative: plan for relative, plan in planned.items() if plan is not None}
+    for plan in wanted.values():
+        plan.carry_out()
+    backup.remove()
+    return Restored(backup.run_id, backup.command, tuple(wanted))
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is to be at `path`: a copy of another file, the given bytes, or nothing."""
+
+    path: Path
+    content: Path | bytes | None
+
+    def carry_out(self) -> None:
+        content = self.content
+        with access_errors(self.path):
+            if isinstance(content, Path):
+                write_atomically(self.path, lambda temporary: shutil.copyfile(content, temporary))
+            elif content is not None:
+                write_atomically(self.path, lambda temporary: temporary.write_bytes(content))
+            else:
+                self.path.unlink()
+                flush_folder(self.path.parent)
+                if self.path.parent.parent.name == "data" and not any(self.path.parent.iterdir()):
+                    self.path.parent.rmdir()
+
+
+def _require_idle(backup: Backup) -> None:
+    """Make sure that neither the run goes on nor another works on its images; none can begin under this lock."""
+    for part in [run_part(backup.run_id), *map(image_part, backup.image_ids)]:
+        with ProjectLock(backup.project_folder, "undo", part=part):
+            pass
+    forget_lock(backup.project_folder, run_part(backup.run_id))
+
+
+def _plan(backup: Backup, relative: str, state: FileState) -> _Plan | None:
+    """How a file becomes what it is without the run; None where it is to stay as it is."""
+    path, kept = inside(backup.project_folder, relative), backup.folder / relative
+    with access_errors(path):
+        present = file_digest(path)
+        if present == state.before or (relative == CLASS_LIST and _is_needed(backup)):
+            return None
+        if present in state.contents and not state.is_mixed:
+            if state.existed and file_digest(kept) != state.before:
+                raise RunError("the backup of the file is damaged", where=kept)
+            return _Plan(path, kept if state.existed else None)
+        content = None if present == "absent" else read_bounded(path)
+    changes = backup.notes(relative) if state.is_noted else []
+    if not changes:
+        raise _would_be_lost(backup, relative)
+    try:
+        for change in reversed(changes):
+            content = change.revert(content, path)
+    except ProjectChangedError as error:
+        raise _would_be_lost(backup, relative, error.what) from error
+    return _Plan(path, content)
+
+
+def _is_needed(backup: Backup) -> bool:
+    """Whether a run that went on after this one began may use the classes that this one added."""
+    return any(other.image_ids and other.changed > backup.started for other in _others(backup))
+
+
+def _would_be_lost(backup: Backup, relative: str, what: str = "the file was changed since") -> ProjectChangedError:
+    later = [o.run_id for o in _others(backup) if relative in o.files and o.changed > backup.changed]
+    return ProjectChangedError(
+        f"{what}, so undoing run {backup.run_id} would lose the change",
+        where=backup.project_folder / relative,
+        remedy=f"Undo run {later[-1]} first." if later else "`her2qp clear` takes out what her2qp wrote.",
+    )
+
+
+def _others(backup: Backup) -> list[Backup]:
+    return [o for o in list_backups(backup.project_folder) if o.has_changes and o.run_id != backup.run_id]
