@@ -24,7 +24,6 @@ from her2qp.features.extractor import Extractor
 from her2qp.features.feature_file import Attributes, FeatureFile
 from her2qp.features.info import ExtractorInfo
 from her2qp.slides import Slide
-from her2qp.slides.identity import slide_identity
 
 _log = logging.getLogger(__name__)
 
@@ -166,7 +165,7 @@ def _side0(bounds: NDArray[np.float64]) -> float:
 
 def _key(slide: Slide, info: ExtractorInfo, bounds: NDArray[np.float64]) -> str:
     """What features belong to, as 64 hex digits."""
-    parts = (slide_identity(slide.path), slide.size, _side0(bounds), info.fingerprint)
+    parts = (slide.identity(), slide.size, _side0(bounds), info.fingerprint)
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 

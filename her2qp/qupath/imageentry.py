@@ -23,7 +23,7 @@ from her2qp.qupath.hierarchy import Hierarchy
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
 from her2qp.qupath.projectfile import DEFAULT_VERSION, ProjectFile, entry_id_of, entry_metadata
-from her2qp.qupath.serverbuilder import builder_size, nested_uri_builders, why_unsupported
+from her2qp.qupath.serverbuilder import builder_size, nested_uri_builders
 from her2qp.qupath.store import ImageSource
 from her2qp.qupath.transaction.backup import image_part
 from her2qp.qupath.transaction.disk import access_errors, digest, file_digest
@@ -35,6 +35,7 @@ from her2qp.qupath.uris import candidate_paths, find_file, uri_name
 
 if TYPE_CHECKING:
     from her2qp.qupath.project import Project
+    from her2qp.slides.view import SlideView
 
 _DETECTIONS = (ObjectType.DETECTION, ObjectType.TILE, ObjectType.CELL)
 
@@ -101,7 +102,22 @@ class ImageEntry:
     @property
     def server_problem(self) -> str | None:
         """Why her2qp cannot read the pixels behind the server builder; None if it can."""
+        from her2qp.qupath.serverview import why_unsupported
+
         return why_unsupported(self._image.get("serverBuilder"))
+
+    @property
+    def view(self) -> SlideView:
+        """What the image shows of its slide file.
+
+        Raises
+        ------
+        UnsupportedServerError
+            Its pixels cannot be placed on the slide file.
+        """
+        from her2qp.qupath.serverview import slide_view
+
+        return slide_view(self._image.get("serverBuilder"))
 
     @property
     def uri(self) -> str | None:
@@ -110,7 +126,7 @@ class ImageEntry:
 
     @property
     def slide_path(self) -> Path | None:
-        """The slide file where it is now, None if it was not found or the builder is not a plain one."""
+        """The slide file where it is now, None if it was not found or its pixels cannot be placed."""
         return None if self.server_problem or self.uri is None else find_file(self._places(self.uri))
 
     def require_slide(self) -> Path:
@@ -119,7 +135,7 @@ class ImageEntry:
         Raises
         ------
         UnsupportedServerError
-            The image is not shown through a plain server builder.
+            The pixels of the image cannot be placed on a slide file.
         SlideNotFoundError
             The file is nowhere that the project points to.
         """

@@ -40,23 +40,6 @@ def with_uris(builder: Any, new_uri: Callable[[str], str]) -> Any:
     return {key: with_uris(item, new_uri) for key, item in builder.items()}
 
 
-def why_unsupported(builder: object) -> str | None:
-    """Why pixels behind this builder cannot be placed in QuPath's coordinates; None for a plain ``uri`` builder."""
-    if not isinstance(builder, Mapping):
-        return "the image entry has no server builder"
-    kind = builder.get("builderType")
-    if kind != "uri":
-        return f"the image is shown through a {str(kind)!r} server builder; only plain 'uri' builders are supported"
-    if not isinstance(builder.get("uri"), str):
-        return "the server builder of the image has no URI"
-    args = builder.get("args") or []
-    if not isinstance(args, list) or "--rotate" in args or "--order" in args:
-        return f"the image is opened with arguments that change its pixels or place them anew ({args})"
-    if "--series" in args and args[args.index("--series") + 1 :][:1] != ["0"]:
-        return f"the image is a later series of a file with several images ({args})"
-    return None
-
-
 def builder_size(builder: object) -> tuple[int, int] | None:
     """Width and height in pixels at full resolution, where the builder's metadata says so."""
     metadata = builder.get("metadata") if isinstance(builder, Mapping) else None

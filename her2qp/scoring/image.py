@@ -52,11 +52,9 @@ class TilePlan:
 
     def facts(self) -> dict[str, Any]:
         """Return what the run record says of the tiling."""
-        from her2qp.slides.identity import slide_identity
-
         return {
             "slide": self.slide.path.name,
-            "slide_identity": slide_identity(self.slide.path),
+            "slide_identity": self.slide.identity(),
             "size": list(self.slide.size),
             "mpp": self.mpp,
             "regions": [None if r.annotation_id is None else str(r.annotation_id) for r in self.regions],
@@ -159,7 +157,7 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
     from her2qp.tiling.tissuecache import tissue_of
 
     annotations = entry.annotations
-    with open_slide(entry.require_slide()) as slide:
+    with open_slide(entry.require_slide(), entry.view) as slide:
         check_size(slide, entry.size, where=entry.name)
         calibration = entry.pixel_calibration
         slide_mpp = resolve_mpp((calibration.width, calibration.height), slide.mpp, settings.mpp, where=entry.name)

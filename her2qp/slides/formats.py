@@ -47,15 +47,23 @@ class OpenedFile:
     close: Callable[[], None]
 
 
-def open_file(path: Path) -> OpenedFile:
+def open_file(path: Path, *, series: int = 0) -> OpenedFile:
     """Open a slide file with the first reader that can.
+
+    Parameters
+    ----------
+    path
+        The file.
+    series
+        Number of the image in a file of several, as Bio-Formats counts. Later ones than the first are read from
+        OME-TIFF only, in which they are numbered.
 
     Raises
     ------
     SlideNotFoundError
         There is no such file.
     SlideFormatError
-        Nothing that is installed can read it, or it is damaged.
+        Nothing that is installed can read it, it is damaged, or it has no such series.
     """
     if not path.is_file():
         raise SlideNotFoundError(
@@ -69,7 +77,9 @@ def open_file(path: Path) -> OpenedFile:
     if not magic:
         raise SlideFormatError("the slide file is empty", where=path, remedy=COPY_AGAIN)
     # Pictures by suffix, not by content: a MIRAX slide's .mrxs file is a JPEG thumbnail.
-    if magic in _TIFF_MAGIC:
+    if series:
+        opened = _open_ome_series(path, series)
+    elif magic in _TIFF_MAGIC:
         opened = _open_tiff(path)
     elif path.suffix.lower() in _PICTURE_SUFFIXES:
         opened = _open_picture(path)
@@ -115,6 +125,31 @@ def _open_tiff(path: Path) -> OpenedFile:
         LibraryLevel(size, _tiffslide_reader(slide, number), lock, path) for number, size in enumerate(sizes)
     )
     return OpenedFile("tiffslide", library_levels, mpp, slide.close)
+
+
+def _open_ome_series(path: Path, number: int) -> OpenedFile:
+    """One of the images of an OME-TIFF."""
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            series = tiff.series if tiff.is_ome else []
+            if not 0 <= number < len(series):
+                raise SlideFormatError(
+                    f"series {number} of the file cannot be told from its other images",
+                    where=path,
+                    remedy="Later series than the first are read from OME-TIFF only.",
+                )
+            pages = [_only_page(level) for level in series[number].levels]
+            _refuse_truncated(path, series[number].levels)
+            if not all(page is not None and SegmentedLevel.can_read(page) for page in pages):
+                _refuse_other_pixels(path, series[number])
+                raise SlideFormatError(f"series {number} is encoded in a way that cannot be read", where=path)
+    except READ_ERRORS as error:
+        raise SlideFormatError(f"{DAMAGED} ({error})", where=path, remedy=COPY_AGAIN) from error
+    file, cache = SharedFile(path), SegmentCache()
+    levels = tuple(SegmentedLevel(page, index, file, cache) for index, page in enumerate(pages))
+    return OpenedFile("tiff", levels, None, file.close)
 
 
 def _close_all(*files: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 from typing import Protocol
@@ -85,17 +86,57 @@ class LibraryLevel:
             raise SlideFormatError(f"{DAMAGED} ({error})", where=self._path, remedy=COPY_AGAIN) from error
 
 
-def read_padded(level: Level, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
-    """Pixels of any rectangle, white where it lies outside the level, shape (y1 - y0, x1 - x0, 3)."""
-    width, height = level.size
-    inner = max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)
-    if inner == (x0, y0, x1, y1):
-        return level.read(x0, y0, x1, y1)
-    pixels = np.full((y1 - y0, x1 - x0, 3), 255, np.uint8)
-    left, top, right, bottom = inner
-    if left < right and top < bottom:
-        pixels[top - y0 : bottom - y0, left - x0 : right - x0] = level.read(*inner)
-    return pixels
+@dataclass(frozen=True, slots=True)
+class ScaledLevel:
+    """A level with its place in a pyramid.
+
+    Parameters
+    ----------
+    level
+        Its pixels.
+    across, down
+        How much smaller than level 0 it is.
+    within
+        The part of it that is shown: x0, y0, x1, y1 in its own pixels.
+    """
+
+    level: Level
+    across: float
+    down: float
+    within: tuple[int, int, int, int]
+
+    @classmethod
+    def of(cls, level: Level, full: tuple[int, int], shown: tuple[int, int, int, int]) -> ScaledLevel:
+        """A level of a slide whose level 0 is of the size `full`, of which the rectangle `shown` is shown."""
+        across, down = _downsamples(full, level.size)
+        x0, y0, x1, y1 = shown
+        right = level.size[0] if x1 == full[0] else round(x1 / across)
+        bottom = level.size[1] if y1 == full[1] else round(y1 / down)
+        return cls(level, across, down, (round(x0 / across), round(y0 / down), right, bottom))
+
+    def read(self, x0: int, y0: int, x1: int, y1: int) -> NDArray[np.uint8]:
+        """Pixels of any rectangle, white outside of what is shown, shape (y1 - y0, x1 - x0, 3)."""
+        shown = self.within
+        inner = left, top, right, bottom = max(x0, shown[0]), max(y0, shown[1]), min(x1, shown[2]), min(y1, shown[3])
+        if inner == (x0, y0, x1, y1):
+            return self.level.read(x0, y0, x1, y1)
+        pixels = np.full((y1 - y0, x1 - x0, 3), 255, np.uint8)
+        if left < right and top < bottom:
+            pixels[top - y0 : bottom - y0, left - x0 : right - x0] = self.level.read(*inner)
+        return pixels
+
+
+def _downsamples(full: tuple[int, int], size: tuple[int, int]) -> tuple[float, float]:
+    """Downsample of a level across and down.
+
+    Scanners reduce by whole numbers and crop what is left over: where that explains the size, the whole number is
+    the truth, and the ratio of the sizes would shift far tiles by up to a pixel.
+    """
+    across, down = full[0] / size[0], full[1] / size[1]
+    whole = round((across + down) / 2)
+    if all(side in (length // whole, -(-length // whole)) for side, length in zip(size, full, strict=True)):
+        return float(whole), float(whole)
+    return across, down
 
 
 def as_rgb(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +15,18 @@ from numpy.typing import NDArray
 
 from her2qp.errors import SlideMismatchError
 from her2qp.slides.formats import OpenedFile, open_file
-from her2qp.slides.levels import Level, read_padded
+from her2qp.slides.identity import slide_identity
+from her2qp.slides.levels import ScaledLevel
 from her2qp.slides.resample import Box, resample, source_box
+from her2qp.slides.view import Frame, SlideView
 
 MAX_SOURCE_PIXELS = 1 << 24
 """Pixels of a level that are read at once; larger regions are put together from parts."""
 
+_WHOLE = SlideView()
 
-def open_slide(path: str | os.PathLike[str]) -> Slide:
+
+def open_slide(path: str | os.PathLike[str], view: SlideView = _WHOLE) -> Slide:
     """Open a slide or a plain picture.
 
     Parameters
@@ -29,15 +34,25 @@ def open_slide(path: str | os.PathLike[str]) -> Slide:
     path
         A file that tiffslide reads (SVS, TIFF, SCN, ...), a PNG, JPEG or BMP picture, or with the ``openslide`` extra
         whatever OpenSlide reads.
+    view
+        What of it to show and how; all coordinates are then those of the view.
 
     Raises
     ------
     SlideNotFoundError
         There is no such file.
     SlideFormatError
-        It cannot be read: unknown format, damaged, truncated, not 8-bit colour.
+        It cannot be read: unknown format, damaged, truncated, not 8-bit colour, no such series.
+    SlideMismatchError
+        It has not the size that the view expects.
     """
-    return Slide(Path(path), open_file(Path(path)))
+    opened = open_file(Path(path), series=view.series)
+    try:
+        return Slide(Path(path), opened, view)
+    except SlideMismatchError as error:
+        opened.close()
+        error.where = str(path)
+        raise
 
 
 def check_size(slide: Slide, expected: tuple[int, int] | None, *, where: str) -> None:
@@ -57,12 +72,15 @@ def check_size(slide: Slide, expected: tuple[int, int] | None, *, where: str) ->
     SlideMismatchError
         The sizes differ.
     """
-    if expected is not None and tuple(expected) != slide.size:
+    _check_size(slide.size, expected, slide.path, where=where)
+
+
+def _check_size(found: tuple[int, int], expected: tuple[int, int] | None, path: Path, *, where: str) -> None:
+    if expected is not None and tuple(expected) != found:
         raise SlideMismatchError(
-            f"the slide file has {slide.size[0]} x {slide.size[1]} pixels, "
-            f"the QuPath project says {expected[0]} x {expected[1]}",
+            f"the slide file has {found[0]} x {found[1]} pixels, the QuPath project says {expected[0]} x {expected[1]}",
             where=where,
-            remedy=f"Check that {slide.path} is the slide that was annotated.",
+            remedy=f"Check that {path} is the slide that was annotated.",
         )
 
 
@@ -74,37 +92,43 @@ class Slide:
     path : Path
         The file.
     size : tuple of int
-        Width and height at level 0.
+        Width and height at level 0 of what is shown.
     mpp : tuple of float or None
         Pixel width and height in µm as the file says, unchecked: see :func:`~her2qp.slides.resolve_mpp`.
+    level_sizes : tuple of tuple of int
+        Width and height of each level of the file.
     level_downsamples : tuple of float
         How much smaller than level 0 each level is.
     reader : str
         What reads the pixels: ``tiff``, ``tiffslide``, ``pillow`` or ``openslide``.
     """
 
-    def __init__(self, path: Path, opened: OpenedFile) -> None:
+    def __init__(self, path: Path, opened: OpenedFile, view: SlideView = _WHOLE) -> None:
+        full = opened.levels[0].size
+        _check_size(full, view.file_size, path, where=str(path))
+        self._frame = Frame.of(full, view.steps)
+        self._part = None if self._frame == Frame.of(full, ()) and not view.series else (view.series, self._frame)
         self.path = path
-        self.mpp = opened.mpp
+        self.mpp = None if opened.mpp is None else self._frame.turned(opened.mpp)
         self.reader = opened.reader
         self._opened = opened
-        self._levels = [(level, *_downsamples(opened.levels[0].size, level.size)) for level in opened.levels]
+        self._levels = [ScaledLevel.of(level, full, self._frame.region) for level in opened.levels]
         self._pool: ThreadPoolExecutor | None = None
 
     @property
     def size(self) -> tuple[int, int]:
-        """Width and height at level 0."""
-        return self._opened.levels[0].size
+        """Width and height at level 0 of what is shown."""
+        return self._frame.size
 
     @property
     def level_sizes(self) -> tuple[tuple[int, int], ...]:
-        """Width and height of each level, full resolution first."""
-        return tuple(level.size for level, _, _ in self._levels)
+        """Width and height of each level of the file, full resolution first."""
+        return tuple(scaled.level.size for scaled in self._levels)
 
     @property
     def level_downsamples(self) -> tuple[float, ...]:
         """How much smaller than level 0 each level is: the mean of across and down."""
-        return tuple((across + down) / 2 for _, across, down in self._levels)
+        return tuple((scaled.across + scaled.down) / 2 for scaled in self._levels)
 
     def __enter__(self) -> Self:
         return self
@@ -120,6 +144,17 @@ class Slide:
             self._pool.shutdown(cancel_futures=True)
             self._pool = None
         self._opened.close()
+
+    def identity(self) -> str:
+        """What tells the slide, and what is shown of it, from every other, as 64 hex digits.
+
+        Raises
+        ------
+        OSError
+            The file cannot be read.
+        """
+        file = slide_identity(self.path)
+        return file if self._part is None else hashlib.sha256(repr((file, self._part)).encode()).hexdigest()
 
     def read_region(
         self, x: float, y: float, width: float, height: float, out_size: tuple[int, int]
@@ -143,7 +178,13 @@ class Slide:
         SlideFormatError
             A part of the file is damaged.
         """
-        level, across, down = self._level_for(min(width / out_size[0], height / out_size[1]))
+        in_file = self._frame.in_file(x, y, width, height)
+        return np.ascontiguousarray(self._frame.show(self._read(*in_file, self._frame.turned(out_size))))
+
+    def _read(self, x: float, y: float, width: float, height: float, out_size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Read a rectangle of the file, white outside of what is shown."""
+        scaled = self._level_for(min(width / out_size[0], height / out_size[1]))
+        across, down = scaled.across, scaled.down
         box = Box(x / across, y / down, (x + width) / across, (y + height) / down)
         pixels = np.empty((out_size[1], out_size[0], 3), np.uint8)
         step_x, step_y = _part_size(box, out_size)
@@ -156,9 +197,7 @@ class Slide:
                 ).snapped()
                 part_size = (right - left, bottom - top)
                 needed = source_box(part, part_size)
-                pixels[top:bottom, left:right] = resample(
-                    read_padded(level, *needed), (needed[0], needed[1]), part, part_size
-                )
+                pixels[top:bottom, left:right] = resample(scaled.read(*needed), (needed[0], needed[1]), part, part_size)
         return pixels
 
     def read_tiles(self, bounds: NDArray[np.float64], tile_px: int) -> NDArray[np.uint8]:
@@ -202,23 +241,10 @@ class Slide:
         scale = min(1.0, max_px / max(width, height))
         return self.read_region(0, 0, width, height, (max(1, round(width * scale)), max(1, round(height * scale))))
 
-    def _level_for(self, downsample: float) -> tuple[Level, float, float]:
-        """The smallest level that is not coarser than wanted, with its downsample across and down."""
-        fine_enough = [entry for entry in self._levels if max(entry[1:]) <= downsample * (1 + 1e-6)]
-        return max(fine_enough, key=lambda entry: entry[1], default=self._levels[0])
-
-
-def _downsamples(full: tuple[int, int], size: tuple[int, int]) -> tuple[float, float]:
-    """Downsample of a level across and down.
-
-    Scanners reduce by whole numbers and crop what is left over: where that explains the size, the whole number is
-    the truth, and the ratio of the sizes would shift far tiles by up to a pixel.
-    """
-    across, down = full[0] / size[0], full[1] / size[1]
-    whole = round((across + down) / 2)
-    if all(side in (length // whole, -(-length // whole)) for side, length in zip(size, full, strict=True)):
-        return float(whole), float(whole)
-    return across, down
+    def _level_for(self, downsample: float) -> ScaledLevel:
+        """The smallest level that is not coarser than wanted."""
+        fine_enough = [scaled for scaled in self._levels if max(scaled.across, scaled.down) <= downsample * (1 + 1e-6)]
+        return max(fine_enough, key=lambda scaled: scaled.across, default=self._levels[0])
 
 
 def _part_size(box: Box, out_size: tuple[int, int]) -> tuple[int, int]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from her2qp.slides import Slide
-from her2qp.slides.identity import slide_identity
 from her2qp.tiling.tissue import CLOSING_UM, GLASS_SATURATION, MAX_OVERVIEW_PX, MAX_THRESHOLD, OVERVIEW_MPP, TissueMask
 
 _METHOD = (OVERVIEW_MPP, MAX_OVERVIEW_PX, GLASS_SATURATION, MAX_THRESHOLD, CLOSING_UM)
@@ -35,7 +34,7 @@ def tissue_of(slide: Slide, slide_mpp: float, folder: Path) -> TissueMask:
         A part of the file is damaged.
     """
     parameters = np.array([*slide.size, slide_mpp, *_METHOD])
-    file = folder / f"{slide_identity(slide.path)[:32]}.npz"
+    file = folder / f"{slide.identity()[:32]}.npz"
     with (
         contextlib.suppress(OSError, ValueError, KeyError, zipfile.BadZipFile),
         np.load(file, allow_pickle=False) as kept,

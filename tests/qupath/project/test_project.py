@@ -262,14 +262,14 @@ def test_missing_and_unsupported_slides(study: Path) -> None:
     path = study / "project.qpproj"
     document = json.loads(path.read_bytes())
     first = document["images"][0]
-    first["serverBuilder"] = {"builderType": "rotated", "rotation": "ROTATE_90", "builder": first["serverBuilder"]}
+    first["serverBuilder"] = {"builderType": "affine", "transform": {}, "builder": first["serverBuilder"]}
     path.write_text(json.dumps(document))
     with open_project(study, backend="native") as project:
-        rotated, missing = project.images
-        assert rotated.slide_path is None
-        assert str(rotated.uri).endswith("first%20image.svs")
-        with pytest.raises(UnsupportedServerError, match="'rotated'"):
-            rotated.require_slide()
+        affine, missing = project.images
+        assert affine.slide_path is None
+        assert str(affine.uri).endswith("first%20image.svs")
+        with pytest.raises(UnsupportedServerError, match="affine"):
+            affine.require_slide()
         assert missing.slide_path is None
         with pytest.raises(SlideNotFoundError, match="Müller #2"):
             missing.require_slide()

@@ -12,7 +12,7 @@ from her2qp.qupath.calibration import PixelCalibration
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.classlist import CLASS_LIST, merge_class_list, parse_class_list
 from her2qp.qupath.projectfile import ProjectFile, find_project
-from her2qp.qupath.serverbuilder import nested_uri_builders, why_unsupported, with_uris
+from her2qp.qupath.serverbuilder import nested_uri_builders, with_uris
 
 _TUMOR, _STROMA = PathClass(("Tumor",), -3670016), PathClass(("Stroma",), -6895466)
 
@@ -146,29 +146,9 @@ def test_no_calibration(metadata: dict[str, object] | None) -> None:
     assert not PixelCalibration.from_metadata(metadata).is_calibrated
 
 
-def test_wrapped_builders_are_searched_and_rewritten_but_not_supported() -> None:
+def test_wrapped_builders_are_searched_and_rewritten() -> None:
     plain = [{"builderType": "uri", "uri": f"file:/{name}.svs", "args": []} for name in "ab"]
     wrapped = {"builderType": "channels", "channels": [{"builderType": "rotated", "builder": plain[0]}, plain[1]]}
     assert list(nested_uri_builders(wrapped)) == plain
     moved = with_uris(wrapped, lambda uri: uri.replace("file:/", "file:/new/"))
     assert [builder["uri"] for builder in nested_uri_builders(moved)] == ["file:/new/a.svs", "file:/new/b.svs"]
-    assert "'channels'" in str(why_unsupported(wrapped))
-
-
-@pytest.mark.parametrize(
-    ("builder", "supported"),
-    [
-        ({"builderType": "uri", "uri": "file:/a", "args": []}, True),
-        ({"builderType": "uri", "uri": "file:/a", "args": ["--series", "0"]}, True),
-        ({"builderType": "uri", "uri": "file:/a"}, True),
-        ({"builderType": "uri", "uri": "file:/a", "args": ["--series", "2"]}, False),
-        ({"builderType": "uri", "uri": "file:/a", "args": ["--rotate", "90"]}, False),
-        ({"builderType": "uri"}, False),
-        ({"builderType": "hologram", "uri": "file:/a"}, False),
-        ({}, False),
-        (None, False),
-        ("x", False),
-    ],
-)
-def test_only_plain_builders_are_supported(builder: object, supported: bool) -> None:
-    assert (why_unsupported(builder) is None) is supported
