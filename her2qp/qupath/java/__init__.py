@@ -19,9 +19,11 @@ from her2qp.qupath.java.graph import (
     Node,
     Value,
 )
-from her2qp.qupath.java.runs import Layout, Run, expand_runs
+from her2qp.qupath.java.mixedruns import MixedRun
+from her2qp.qupath.java.runs import Layout, Rows, Run, distinct_handles, expand_runs
 from her2qp.qupath.java.stream import Stream, read_stream
 from her2qp.qupath.java.tracing import trace_layout
+from her2qp.qupath.java.uniformruns import UniformRun
 from her2qp.qupath.java.writer import write_stream
 
 __all__ = [
@@ -35,10 +37,14 @@ __all__ = [
     "JavaArray",
     "JavaString",
     "Layout",
+    "MixedRun",
     "Node",
+    "Rows",
     "Run",
     "Stream",
+    "UniformRun",
     "Value",
+    "distinct_handles",
     "expand_runs",
     "read_stream",
     "trace_layout",

@@ -1,104 +1,34 @@
-"""Detect runs of alike records while a stream is read, and keep track of the handles that they take."""
+"""Detect runs of alike records while a stream is read."""
 
 from __future__ import annotations
-
-from bisect import bisect_right
 
 import numpy as np
 
 from her2qp.errors import DataFileError
+from her2qp.qupath.java.collecting import MAX_RECORD, KnownForms
+from her2qp.qupath.java.forms import Form
 from her2qp.qupath.java.graph import ClassDesc, Item, Node
-from her2qp.qupath.java.protocol import FIRST_HANDLE
-from her2qp.qupath.java.runs import Layout, Records, Run, read_record
+from her2qp.qupath.java.handles import HandleTable
+from her2qp.qupath.java.mixedruns import MixedRun
+from her2qp.qupath.java.protocol import TC_OBJECT, TC_REFERENCE
+from her2qp.qupath.java.runs import Layout, Run, read_record
 from her2qp.qupath.java.tracing import trace_layout
+from her2qp.qupath.java.uniformruns import Records, UniformRun
 
 MIN_ROWS = 8
 """Fewer records after the first two are not taken as a run."""
 
-MAX_RECORD = 1 << 16
-"""Longest record in bytes that is tried."""
+_MAX_TARGETS = 1 << 10
+"""Records that refer to more objects than these are not alike."""
 
 _ROWS_AT_ONCE = 1 << 12
 
+_OBJECT_OF_KNOWN_CLASS = bytes((TC_OBJECT, TC_REFERENCE))
+_HEAD = 6
+"""Bytes of the beginning of an object of a known class, the handle of the class included."""
 
-class SkippedRun:
-    """The nodes of a run that was not built. One that is asked for is built, and its record leaves the run.
-
-    Parameters
-    ----------
-    run
-        The run.
-    content
-        The annotation that it is in.
-    """
-
-    def __init__(self, run: Run, content: list[Item]) -> None:
-        self.run = run
-        self.content = content
-        self._built: dict[int, list[Node]] = {}
-        self._instances: dict[int, Item] = {}
-
-    def __len__(self) -> int:
-        return len(self.run) * self.run.layout.n_handles
-
-    def __getitem__(self, index: int) -> Node:
-        row, position = divmod(index, self.run.layout.n_handles)
-        if row not in self._built:
-            self._instances[row], self._built[row] = self.run.nodes(row)
-        return self._built[row][position]
-
-    def settle(self) -> None:
-        """Put the built objects in the place of their records."""
-        if not self._instances:
-            return
-        pieces: list[Item] = []
-        start = 0
-        for row in [*sorted(self._instances), len(self.run)]:
-            if row > start:
-                pieces.append(self.run.take(slice(start, row)))
-            if row in self._instances:
-                pieces.append(self._instances[row])
-            start = row + 1
-        place = self.content.index(self.run)
-        self.content[place : place + 1] = pieces
-
-
-class HandleTable:
-    """Nodes of a stream by their handles."""
-
-    def __init__(self) -> None:
-        self._nodes: list[Node] = []
-        self._first = FIRST_HANDLE
-        self._firsts = [FIRST_HANDLE]
-        self._stretches: list[list[Node] | SkippedRun] = [self._nodes]
-
-    def add(self, node: Node) -> None:
-        """Give the next handle to a node."""
-        self._nodes.append(node)
-
-    def skip(self, run: Run, content: list[Item]) -> None:
-        """Give the next handles to the nodes of a run that is part of `content`."""
-        skipped = SkippedRun(run, content)
-        self._nodes = []
-        self._firsts.append(self._firsts[-1] + len(self._stretches[-1]))
-        self._stretches.append(skipped)
-        self._firsts.append(self._firsts[-1] + len(skipped))
-        self._stretches.append(self._nodes)
-
-    def __getitem__(self, handle: int) -> Node:
-        stretch = bisect_right(self._firsts, handle) - 1
-        if stretch < 0:
-            raise KeyError(handle)
-        try:
-            return self._stretches[stretch][handle - self._firsts[stretch]]
-        except IndexError:
-            raise KeyError(handle) from None
-
-    def settle(self) -> None:
-        """Put the objects of runs that something refers to in the place of their records."""
-        for stretch in self._stretches:
-            if isinstance(stretch, SkippedRun):
-                stretch.settle()
+_MAX_FAILED = 8
+"""How often the records after an object may turn out to be no run before no more is tried with that class."""
 
 
 class RunFinder:
@@ -116,9 +46,10 @@ class RunFinder:
         self._data = data
         self._handles = handles
         self._bytes = np.frombuffer(data, dtype=np.uint8)
+        self._forms: dict[bytes, KnownForms] = {}
 
-    def __call__(self, content: list[Item], start: int, size: int) -> int:
-        """Take the records that follow one and are alike.
+    def __call__(self, content: list[Item], start: int, size: int, is_second: bool) -> int:
+        """Take the records that follow one and are alike, or as long as they please but of known forms.
 
         Parameters
         ----------
@@ -126,62 +57,92 @@ class RunFinder:
             The annotation; a run is appended to it.
         start, size
             Where the last object of `content` begins in the stream, and its length, in bytes.
+        is_second
+            Whether the object before had the same length.
 
         Returns
         -------
         int
             Number of bytes taken; 0 if there is no run.
         """
-        data, end = self._data, start + size
-        n_rows = (len(data) - end) // size
-        if size > MAX_RECORD or n_rows < MIN_ROWS or data[start : start + 6] != data[end : end + 6]:
+        end = start + size
+        head = self._data[start : start + _HEAD]
+        if size > MAX_RECORD or self._data[end : end + _HEAD] != head or not head.startswith(_OBJECT_OF_KNOWN_CLASS):
             return 0
-        traced = self._trace(data[start:end])
-        if traced is None:
+        targets: dict[int, Node] = {}
+        run = (self._uniform_run(start, size, targets) if is_second else None) or self._mixed_run(
+            head, start, end, targets
+        )
+        if run is None:
             return 0
-        layout, targets = traced
-        records = self._bytes[end : end + n_rows * size].reshape(n_rows, size)
-        records = records[: _count_alike(layout, records)]
-        records = records[: self._resolve(layout, records, targets)]
-        if len(records) < MIN_ROWS:
-            return 0
-        run = Run(layout, records, targets)
         content.append(run)
         self._handles.skip(run, content)
-        return int(records.size)
+        return run.n_bytes
 
-    def _trace(self, record: bytes) -> tuple[Layout, dict[int, Node]] | None:
-        """Layout of a record that has been read, and the nodes that it refers to."""
-        targets: dict[int, Node] = {}
+    def _uniform_run(self, start: int, size: int, targets: dict[int, Node]) -> UniformRun | None:
+        end = start + size
+        n_rows = (len(self._data) - end) // size
+        layout = self._trace(self._data[start:end]) if n_rows >= MIN_ROWS else None
+        if layout is None:
+            return None
+        records = self._bytes[end : end + n_rows * size].reshape(n_rows, size)
+        run = UniformRun(layout, records[: _count_alike(layout, records)], targets)
+        n_rows = self._resolve(run, targets)
+        return run.take(slice(n_rows)) if n_rows >= MIN_ROWS else None
+
+    def _mixed_run(self, head: bytes, start: int, end: int, targets: dict[int, Node]) -> MixedRun | None:
+        """Take the records of known forms after an object, whose form becomes known too."""
+        known = self._forms.setdefault(head, KnownForms(head))
+        known.n_read += 1
+        if known.n_read < MIN_ROWS or known.n_failed > _MAX_FAILED:
+            return None
+        if known.lacks(self._bytes, start):
+            layout = self._trace(self._data[start:end])
+            form = None if layout is None else Form.of(layout)
+            known.forms += [] if form is None else [form]
+        run = known.collect(self._bytes, end, targets)
+        n_rows = self._resolve(run, targets) if len(run) >= MIN_ROWS else 0
+        known.n_failed = 0 if n_rows >= MIN_ROWS else known.n_failed + 1
+        return run.take(slice(n_rows)) if n_rows >= MIN_ROWS else None
+
+    def _trace(self, record: bytes) -> Layout | None:
+        """Layout of a record that has been read."""
+        shared: dict[int, Node] = {}
 
         def look_up(handle: int) -> Node:
-            targets[handle] = self._handles[handle]
-            return targets[handle]
+            shared[handle] = self._handles[handle]
+            return shared[handle]
 
         try:
             template, _ = read_record(record, look_up)
         except DataFileError:  # it refers to itself by a handle that has another meaning when it is read alone
             return None
-        layout = trace_layout(template, targets)
-        return None if layout is None or layout.record != record else (layout, targets)
+        layout = trace_layout(template, shared)
+        return None if layout is None or layout.record != record else layout
 
-    def _resolve(self, layout: Layout, records: Records, targets: dict[int, Node]) -> int:
+    def _resolve(self, run: Run, targets: dict[int, Node]) -> int:
         """Look up what the records refer to; returns the number of rows whose references make sense."""
-        n_rows = len(records)
-        run = Run(layout, records, targets)
-        for slot in layout.slots:
-            column = run.handles_at(slot)
-            distinct = column[:1] if (column == column[:1]).all() else np.unique(column)
-            for handle in distinct.tolist():
-                try:
-                    node = self._handles[handle]
-                except KeyError:
-                    node = None
-                if node is None or isinstance(node, ClassDesc):
-                    n_rows = min(n_rows, int((column == handle).argmax()))
-                else:
-                    targets[handle] = node
+        n_rows = len(run)
+        for part in run.parts:
+            targets.update((part.layout.handle_at(slot), slot.target) for slot in part.layout.class_slots)
+            for slot in part.layout.slots:
+                handles, rows = np.unique(part.handles_at(slot), return_index=True)
+                for row, handle in sorted(zip(part.numbers[rows].tolist(), handles.tolist(), strict=True)):
+                    if row >= n_rows:
+                        break
+                    if handle not in targets and not self._add_target(handle, targets):
+                        n_rows = row
         return n_rows
+
+    def _add_target(self, handle: int, targets: dict[int, Node]) -> bool:
+        try:
+            node = self._handles[handle] if len(targets) < _MAX_TARGETS else None
+        except KeyError:
+            node = None
+        if node is None or isinstance(node, ClassDesc):
+            return False
+        targets[handle] = node
+        return True
 
 
 def _count_alike(layout: Layout, records: Records) -> int:

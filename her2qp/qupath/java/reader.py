@@ -93,8 +93,8 @@ class StreamReader:
     where
         What to call the data in errors.
     take_run
-        Asked after two successive objects of the same size: takes what follows as a run (given the annotation that
-        they are in, where the second begins, and its size) and returns the number of bytes taken.
+        Asked after two successive objects: takes what follows as a run (given the annotation that they are in, where
+        the second begins, its size, and whether that is the first one's too) and returns the number of bytes taken.
     """
 
     def __init__(
@@ -103,7 +103,7 @@ class StreamReader:
         handles: Handles,
         *,
         where: object = None,
-        take_run: Callable[[list[Item], int, int], int] | None = None,
+        take_run: Callable[[list[Item], int, int, bool], int] | None = None,
     ) -> None:
         self.data = data
         self.position = 0
@@ -147,8 +147,8 @@ class StreamReader:
                 start = self.position
                 yield content
                 size = self.position - start
-                if size == last_size and self._take_run is not None and isinstance(content[-1], Instance):
-                    self.position += self._take_run(content, start, size)
+                if last_size and self._take_run is not None and isinstance(content[-1], Instance):
+                    self.position += self._take_run(content, start, size, size == last_size)
                 last_size = size
 
     def _read_value(self, into: Target) -> Steps | None:

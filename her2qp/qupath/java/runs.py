@@ -2,27 +2,25 @@
 
 A million tiles are a million records of the same length whose bytes are equal but for ids, coordinates and
 measurements. A :class:`Layout` says which bytes of such a record carry values ("payload"), which refer to other
-objects ("slots") and which make up its structure; a :class:`Run` is the records as one array. Whoever needs a single
-object of a run makes it (:meth:`Run.instance`); nothing else is ever built.
+objects ("slots") and which make up its structure. Records of one length make up a
+:class:`~her2qp.qupath.java.uniformruns.UniformRun`, those that differ in length a
+:class:`~her2qp.qupath.java.mixedruns.MixedRun`. Whoever needs a single object of a run makes it
+(:meth:`Run.instance`); nothing else is ever built.
 """
 
 from __future__ import annotations
 
-import struct
-from collections.abc import Callable, Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TypeAlias
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import DataFileError
-from her2qp.qupath.java.graph import ClassDesc, Instance, Item, Node
+from her2qp.qupath.java.graph import Instance, Item, JavaString, Node
 from her2qp.qupath.java.reader import StreamReader
-
-Records: TypeAlias = NDArray[np.uint8]
-"""One row a record, shape (n, size), uint8."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,69 +62,113 @@ class Layout:
     class_slots: tuple[Slot, ...]
     n_handles: int
 
+    def handle_at(self, slot: Slot) -> int:
+        """The handle in a slot of the template's record."""
+        return int.from_bytes(self.record[slot.offset : slot.offset + 4], "big")
+
     def slot_of(self, target: Node | None) -> Slot | None:
         """The only slot that refers to `target` in the template; None if there is none or more than one."""
         slots = [slot for slot in self.slots if slot.target is target]
         return slots[0] if len(slots) == 1 else None
 
 
-class Run:
-    """Objects of the same layout, one after the other in an annotation.
+def distinct_handles(handles: NDArray[np.uint32]) -> list[int]:
+    """The handles that occur, ascending."""
+    all_the_same = len(handles) and (handles == handles[0]).all()
+    found: list[int] = (handles[:1] if all_the_same else np.unique(handles)).tolist()
+    return found
 
-    Parameters
-    ----------
-    layout
-        Their form.
-    records
-        Their bytes, shape (n, size), uint8. Never changed.
-    targets
-        What the handles in the records stand for.
-    """
 
-    def __init__(self, layout: Layout, records: Records, targets: Mapping[int, Node]) -> None:
-        self.layout = layout
-        self.records = records
-        self.targets = targets
+class Rows(Protocol):
+    """Those records of a run that have the same structure."""
 
-    def __len__(self) -> int:
-        return len(self.records)
+    @property
+    def layout(self) -> Layout:
+        """Their form. In the records of a mixed run, strings and arrays may be longer or shorter."""
 
-    def take(self, rows: NDArray[np.bool_] | slice) -> Run:
-        """The run of some of the rows, in the same order."""
-        taken = Run(self.layout, self.records[rows], self.targets)
-        if "constants" in self.__dict__:
-            taken.__dict__["constants"] = self.constants
-        return taken
+    @property
+    def numbers(self) -> NDArray[np.intp]:
+        """Their places in the run, shape (n,), ascending."""
 
-    @cached_property
-    def constants(self) -> dict[Slot, int]:
-        """The slots that have the same handle in all rows, with the handle."""
-        constants = {}
-        for slot in self.layout.slots + self.layout.class_slots:
-            is_class = isinstance(slot.target, ClassDesc)
-            column = self.take(slice(1)).handles_at(slot) if is_class else self.handles_at(slot)
-            if (column == column[:1]).all():
-                constants[slot] = int(column[0])
-        return constants
+    @property
+    def targets(self) -> Mapping[int, Node]:
+        """What the handles in them stand for."""
 
     def column(self, offset: int, dtype: str, count: int = 1) -> NDArray[np.generic]:
-        """Values at an offset of every record, shape (n, count).
+        """Values in every record, shape (n, count).
 
         Parameters
         ----------
         offset
-            First byte in the record.
+            First byte in the layout's record.
         dtype
             NumPy's name of the type in the file, such as ``">f8"``.
         count
             Number of successive values.
         """
-        size = np.dtype(dtype).itemsize * count
-        return np.ascontiguousarray(self.records[:, offset : offset + size]).view(dtype)
 
     def handles_at(self, slot: Slot) -> NDArray[np.uint32]:
         """Handles in a slot, shape (n,), uint32."""
-        return self.column(slot.offset, ">u4")[:, 0].astype(np.uint32)
+
+    def text_sizes(self, text: JavaString) -> NDArray[np.int64]:
+        """Bytes of a string of the layout's template, shape (n,)."""
+
+
+class Run(ABC):
+    """Objects that are not built, one after the other in an annotation.
+
+    Parameters
+    ----------
+    targets
+        What the handles in the records stand for.
+    """
+
+    def __init__(self, targets: Mapping[int, Node]) -> None:
+        self.targets = targets
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def parts(self) -> Sequence[Rows]:
+        """The records, by their structure."""
+
+    @property
+    @abstractmethod
+    def n_handles(self) -> int:
+        """Number of handles that the objects take."""
+
+    @property
+    @abstractmethod
+    def n_bytes(self) -> int:
+        """Number of bytes of the records."""
+
+    @abstractmethod
+    def row_of_handle(self, index: int) -> tuple[int, int]:
+        """Row that takes the handle of a number, counted from the run's first, and its number in the row."""
+
+    @abstractmethod
+    def take(self, rows: NDArray[np.bool_] | slice) -> Run:
+        """The run of some of the rows, in the same order; a slice has no step."""
+
+    @abstractmethod
+    def record(self, row: int) -> bytes:
+        """Bytes of one row."""
+
+    @abstractmethod
+    def renumbered(self, handles: Mapping[Node, int]) -> memoryview:
+        """The records with other handles, as bytes.
+
+        Parameters
+        ----------
+        handles
+            New handles of the nodes that the records refer to.
+        """
+
+    @abstractmethod
+    def first_row_with(self, is_wanted: Callable[[Node], bool], start: int = 0) -> int:
+        """First row from `start` that refers to a wanted node; the number of rows if there is none."""
 
     def instance(self, row: int) -> Instance:
         """Make the object of one row."""
@@ -138,47 +180,7 @@ class Run:
 
     def nodes(self, row: int) -> tuple[Instance, list[Node]]:
         """Make the object of one row; also all nodes that got a handle in it, in the order of the handles."""
-        return read_record(self.records[row].tobytes(), self.targets.__getitem__)
-
-    def first_row_with(self, is_wanted: Callable[[Node], bool], start: int = 0) -> int:
-        """First row from `start` that refers to a wanted node; the number of rows if there is none."""
-        wanted = [handle for handle, node in self.targets.items() if is_wanted(node)]
-        if not wanted or start >= len(self):
-            return len(self)
-        if any(handle in wanted for handle in self.constants.values()):
-            return start
-        rest = self.take(slice(start, None))
-        first = len(self)
-        for slot in self._varying:
-            hits = np.isin(rest.handles_at(slot), wanted)
-            if hits.any():
-                first = min(first, start + int(hits.argmax()))
-        return first
-
-    @property
-    def _varying(self) -> list[Slot]:
-        return [slot for slot in self.layout.slots if slot not in self.constants]
-
-    def renumbered(self, handles: Mapping[Node, int]) -> memoryview:
-        """The records with other handles, as bytes.
-
-        Parameters
-        ----------
-        handles
-            New handles of the nodes that the records refer to.
-        """
-        known = {old: handles[node] for old, node in self.targets.items() if node in handles}
-        records = self.records
-        if any(old != new for old, new in known.items()):
-            records = records.copy()
-            old = np.array(sorted(known), dtype=np.uint32)
-            new = np.array([known[handle] for handle in sorted(known)], dtype=">u4")
-            for slot, handle in self.constants.items():
-                records[:, slot.offset : slot.offset + 4] = np.frombuffer(struct.pack(">I", known[handle]), np.uint8)
-            for slot in self._varying:
-                renumbered = new[np.searchsorted(old, self.handles_at(slot))]
-                records[:, slot.offset : slot.offset + 4] = renumbered[:, None].view(np.uint8)
-        return np.ascontiguousarray(records).reshape(-1).data
+        return read_record(self.record(row), self.targets.__getitem__)
 
 
 class _RecordHandles:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from her2qp.qupath.java.detection import HandleTable, RunFinder
+from her2qp.qupath.java.detection import RunFinder
 from her2qp.qupath.java.graph import ClassDesc, Item
+from her2qp.qupath.java.handles import HandleTable
 from her2qp.qupath.java.protocol import MAGIC
 from her2qp.qupath.java.reader import StreamReader
 

@@ -207,9 +207,10 @@ class StreamWriter:
         while start < len(run):
             stop = run.first_row_with(lambda node: node not in self.handles, start)
             if stop > start:
-                self._done += (bytes(self._out), run.take(slice(start, stop)).renumbered(self.handles))
+                taken = run.take(slice(start, stop))
+                self._done += (bytes(self._out), taken.renumbered(self.handles))
                 self._out = bytearray()
-                self.next_handle += (stop - start) * run.layout.n_handles
+                self.next_handle += taken.n_handles
             if stop < len(run):
                 yield run.instance(stop)
             start = stop + 1

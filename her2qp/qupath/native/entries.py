@@ -67,7 +67,7 @@ class RunEntry:
     run
         The rows.
     record
-        The parts of the run's template.
+        The parts of one of the objects, which is not itself in the hierarchy.
     parent
         Their parent.
     places
@@ -83,17 +83,19 @@ class RunEntry:
     def stored_ids(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """The ids that the file gives, shape (n, 16), uint8, and which rows have one, shape (n,), bool."""
         n = len(self.run)
-        ids, is_stored = uuids.empty(n), np.zeros(n, dtype=np.bool_)
-        if self.record.metadata is None and self.record.uuid is None:
-            return ids, is_stored
-        text = next((v for k, v in self.record.metadata_strings() if k == OBJECT_ID_KEY), None)
-        offset = None if text is None else self.run.layout.payloads.get(text)
-        if text is not None and offset is not None and len(text.raw) == uuids.TEXT_SIZE and self.record.uuid is None:
-            ids, is_stored = uuids.parse(self.run.column(offset, "u1", uuids.TEXT_SIZE).view(np.uint8))
-        for row in np.flatnonzero(~is_stored).tolist():
-            found = stored_id(read_record(self.run.instance(row)))
-            if found is not None:
-                ids[row], is_stored[row] = np.frombuffer(found.bytes, dtype=np.uint8), True
+        ids, is_stored, is_unclear = uuids.empty(n), np.zeros(n, dtype=np.bool_), np.zeros(n, dtype=np.bool_)
+        for part in self.run.parts:
+            record, rows = read_record(part.layout.template), part.numbers
+            text = next((v for k, v in record.metadata_strings() if k == OBJECT_ID_KEY), None)
+            offset = None if text is None else part.layout.payloads.get(text)
+            if text is not None and offset is not None and record.uuid is None:
+                found, is_id = uuids.parse(part.column(offset, "u1", uuids.TEXT_SIZE).view(np.uint8))
+                ids[rows], is_stored[rows] = found, is_id & (part.text_sizes(text) == uuids.TEXT_SIZE)
+            is_unclear[rows] = ~is_stored[rows] & (record.metadata is not None or record.uuid is not None)
+        for row in np.flatnonzero(is_unclear).tolist():
+            one = stored_id(read_record(self.run.instance(row)))
+            if one is not None:
+                ids[row], is_stored[row] = np.frombuffer(one.bytes, dtype=np.uint8), True
         return ids, is_stored
 
     @cached_property

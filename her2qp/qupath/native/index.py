@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import DataFileError
-from her2qp.qupath.java import Instance, Item, Run
+from her2qp.qupath.java import Instance, Item, MixedRun, Run
 from her2qp.qupath.native.cursor import get_primitive
 from her2qp.qupath.native.entries import AnyEntry, Entry, Places, RunEntry
 from her2qp.qupath.native.records import read_record
@@ -107,11 +107,12 @@ def _children(parent: Entry) -> Iterator[AnyEntry]:
 
 
 def _run_entry(run: Run, parent: Entry) -> RunEntry:
-    record = read_record(run.layout.template)
-    count = run.layout.payloads[id(record.content), record.child_count[0]] + record.child_count[1]
-    if run.column(count, ">i4").any():
-        raise DataFileError("an object has fewer children than it says")
-    return RunEntry(run, record, parent, parent.places)
+    for part in run.parts:
+        record = read_record(part.layout.template)
+        count = part.layout.payloads[id(record.content), record.child_count[0]] + record.child_count[1]
+        if part.column(count, ">i4").any():
+            raise DataFileError("an object has fewer children than it says")
+    return RunEntry(run, read_record(run.parts[0].layout.template), parent, parent.places)
 
 
 def _expand(content: list[Item]) -> None:
@@ -125,11 +126,19 @@ def _expand(content: list[Item]) -> None:
 
 
 def _may_stay(run: Run) -> bool:
+    """Whether all rows are of one such type, without children, and, if they are tiles of a table, of one form."""
     try:
-        record = read_record(run.layout.template)
+        records = [read_record(part.layout.template) for part in run.parts]
     except DataFileError:
         return False
-    return record.type in _IN_RUNS and get_primitive(record.content, record.child_count, ">i") == 0
+    kinds = {(record.type, record.is_table_tile) for record in records}
+    n_children = sum(get_primitive(record.content, record.child_count, ">i") for record in records)
+    return (
+        len(kinds) == 1
+        and records[0].type in _IN_RUNS
+        and not n_children
+        and not (records[0].is_table_tile and isinstance(run, MixedRun))
+    )
 
 
 def expand_all(index: Index, ids: set[bytes]) -> bool:

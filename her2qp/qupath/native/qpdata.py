@@ -13,14 +13,14 @@ from uuid import UUID
 from her2qp.errors import DataFileError, Her2qpError
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.edits import HierarchyEdit
-from her2qp.qupath.java import Instance
 from her2qp.qupath.native import uuids
 from her2qp.qupath.native.document import Document, new_document
 from her2qp.qupath.native.entries import Entry, RunEntry
 from her2qp.qupath.native.path_objects import read_object
+from her2qp.qupath.native.records import read_record
 from her2qp.qupath.native.references import grid_cores
 from her2qp.qupath.native.surgery import apply_edit
-from her2qp.qupath.native.tiles import classes_of, is_table_tile, read_tiles
+from her2qp.qupath.native.tiles import classes_of, read_tiles
 from her2qp.qupath.native.values import Memo
 from her2qp.qupath.native.vocabulary import Vocabulary
 from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
@@ -148,7 +148,25 @@ class QpData:
 
     def objects_but_tiles(self) -> Iterator[PathObject]:
         """Every object that :meth:`tiles` does not hold, parents before children."""
-        return self._read(entry for entry in self._document.index.entries if not is_table_tile(entry))
+        return self._read(entry for entry in self._document.index.entries if not entry.record.is_table_tile)
+
+    def objects_apart(self) -> Iterator[PathObject]:
+        """Every object that neither :meth:`tiles` nor :attr:`runs` holds, parents before children."""
+        return self._read(
+            entry
+            for entry in self._document.index.entries
+            if isinstance(entry, Entry) and not entry.record.is_table_tile
+        )
+
+    @property
+    def runs(self) -> Sequence[RunEntry]:
+        """Rows of runs that :meth:`tiles` does not hold: objects without children, of which there may be many."""
+        return [entry for entry in self._document.index.runs if not entry.record.is_table_tile]
+
+    def object_at(self, entry: RunEntry, row: int) -> PathObject:
+        """Make the object of one row of a run."""
+        with self._naming():
+            return read_object(entry.entry(row), self._memo)
 
     def path_classes(self) -> set[PathClass]:
         """The classes that any object has."""
@@ -206,11 +224,13 @@ class QpData:
         index = self._document.index
         vocabulary.learn(index.root.record)
         for entry in index.entries:
-            vocabulary.learn(entry.record)
-            if not isinstance(entry, Entry):
+            if isinstance(entry, Entry):
+                vocabulary.learn(entry.record)
+            else:
+                for part in entry.run.parts:
+                    vocabulary.learn(read_record(part.layout.template))
                 for target in entry.run.targets.values():
-                    if isinstance(target, Instance):
-                        vocabulary.learn_class(target)
+                    vocabulary.learn_class(target)
         return vocabulary
 
     @contextmanager

@@ -74,6 +74,12 @@ class Record:
         """The children: instances and runs."""
         return self.content[self.children[0] : self.children[1]]
 
+    @property
+    def is_table_tile(self) -> bool:
+        """Whether it is a rectangular tile, which goes into a table of tiles."""
+        roi = self.at(self.roi)
+        return self.type is ObjectType.TILE and isinstance(roi, Instance) and roi.class_name == schema.RECTANGLE
+
     def metadata_strings(self) -> list[tuple[str, JavaString]]:
         """Metadata as pairs of key and value, in order, the object id among them."""
         node = self.at(self.metadata)

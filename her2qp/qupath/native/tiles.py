@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.qupath.classes import PathClass
-from her2qp.qupath.java import Instance, JavaArray, Node, Run, trace_layout
+from her2qp.qupath.java import Instance, JavaArray, Node, Rows, Run, UniformRun, distinct_handles, trace_layout
 from her2qp.qupath.native import schema, uuids
 from her2qp.qupath.native.entries import Entry, RunEntry
 from her2qp.qupath.native.index import Index
@@ -48,7 +48,9 @@ def read_tiles(index: Index, memo: Memo) -> TileTable:
         A tile is damaged.
     """
     blocks: list[Block] = []
-    for entry in filter(is_table_tile, index.entries):
+    for entry in index.entries:
+        if not entry.record.is_table_tile:
+            continue
         if isinstance(entry, Entry):
             blocks.extend(_one_block(entry, memo))
         else:
@@ -56,20 +58,12 @@ def read_tiles(index: Index, memo: Memo) -> TileTable:
     return _join(blocks)
 
 
-def is_table_tile(entry: Entry | RunEntry) -> bool:
-    """Whether :func:`read_tiles` takes an object, or a run of them: rectangular tiles."""
-    record = entry.record
-    return record.type is ObjectType.TILE and _is_rectangle(record.at(record.roi))
-
-
 def classes_of(entry: Entry | RunEntry, memo: Memo) -> list[PathClass | None]:
     """The classes of an object, or of the objects of a run; None among them if one has none."""
-    node = entry.record.at(entry.record.path_class)
-    return [memo.path_class(node)] if isinstance(entry, Entry) else _classes(entry.run, node, memo)[0]
-
-
-def _is_rectangle(item: object) -> bool:
-    return isinstance(item, Instance) and item.class_name == schema.RECTANGLE
+    if isinstance(entry, Entry):
+        return [memo.path_class(entry.record.at(entry.record.path_class))]
+    records = [(part, read_record(part.layout.template)) for part in entry.run.parts]
+    return [c for part, record in records for c in _classes(part, record.at(record.path_class), memo)[0]]
 
 
 def _one_block(entry: Entry, memo: Memo) -> Iterator[Block]:
@@ -96,7 +90,7 @@ def _run_blocks(entry: RunEntry, memo: Memo) -> Iterator[Block]:
     """Columns of a run; in pieces if its rows do not share their measurement names."""
     record, run = entry.record, entry.run
     roi = record.at(record.roi)
-    if not isinstance(roi, Instance):
+    if not isinstance(roi, Instance) or not isinstance(run, UniformRun):
         return
     measurements = record.at(record.measurements)
     pieces: list[tuple[NDArray[np.bool_], tuple[str, ...]]]
@@ -126,7 +120,7 @@ def _bounds(corners: NDArray[np.float64]) -> NDArray[np.float64]:
     return corners[:, [0, 2, 1, 3]]
 
 
-def _value_columns(run: Run, measurements: Instance) -> NDArray[np.float32]:
+def _value_columns(run: UniformRun, measurements: Instance) -> NDArray[np.float32]:
     array = measurements.get("values")
     if not isinstance(array, JavaArray) or array not in run.layout.payloads:
         return np.empty((len(run), 0), dtype=np.float32)
@@ -135,30 +129,28 @@ def _value_columns(run: Run, measurements: Instance) -> NDArray[np.float32]:
         return run.column(run.layout.payloads[array], dtype, len(array)).astype(np.float32)
 
 
-def _targets(run: Run, node: object) -> list[tuple[Node | None, NDArray[np.bool_]]]:
+def _targets(rows: Rows, node: object) -> list[tuple[Node | None, NDArray[np.bool_]]]:
     """What the rows refer to where the template refers to `node`: each target with its rows."""
-    slot = run.layout.slot_of(node) if isinstance(node, Instance) else None
+    slot = rows.layout.slot_of(node) if isinstance(node, Instance) else None
     if slot is None:
-        return [(node if isinstance(node, Instance) else None, np.ones(len(run), dtype=np.bool_))]
-    handles = run.handles_at(slot)
-    if (handles == handles[:1]).all():
-        return [(run.targets[int(handles[0])], np.ones(len(run), dtype=np.bool_))]
-    return [(run.targets[handle], handles == handle) for handle in np.unique(handles).tolist()]
+        return [(node if isinstance(node, Instance) else None, np.ones(len(rows.numbers), dtype=np.bool_))]
+    handles = rows.handles_at(slot)
+    return [(rows.targets[handle], handles == handle) for handle in distinct_handles(handles)]
 
 
-def _by_names(run: Run, measurements: Instance, memo: Memo) -> Iterator[tuple[NDArray[np.bool_], tuple[str, ...]]]:
+def _by_names(rows: Rows, measurements: Instance, memo: Memo) -> Iterator[tuple[NDArray[np.bool_], tuple[str, ...]]]:
     array = measurements.get("values")
     n_values = len(array) if isinstance(array, JavaArray) else 0
-    for target, rows in _targets(run, measurements.get("names")):
+    for target, of_target in _targets(rows, measurements.get("names")):
         names = memo.names(target if isinstance(target, Instance) else None)
-        yield rows, names[:n_values]
+        yield of_target, names[:n_values]
 
 
-def _classes(run: Run, node: object, memo: Memo) -> tuple[list[PathClass | None], NDArray[np.int32]]:
+def _classes(rows: Rows, node: object, memo: Memo) -> tuple[list[PathClass | None], NDArray[np.int32]]:
     classes: list[PathClass | None] = []
-    class_index = np.zeros(len(run), dtype=np.int32)
-    for target, rows in _targets(run, node):
-        class_index[rows] = len(classes)
+    class_index = np.zeros(len(rows.numbers), dtype=np.int32)
+    for target, of_target in _targets(rows, node):
+        class_index[of_target] = len(classes)
         classes.append(memo.path_class(target if isinstance(target, Instance) else None))
     return classes, class_index
 
@@ -255,7 +247,7 @@ def _make_run(
         assert slot is not None  # noqa: S101 - a tile names its class once
         _put(records, slot.offset, class_handles[class_index][:, None])
         used |= {node for number, node in enumerate(class_nodes) if node is not None and (class_index == number).any()}
-    return Run(layout, records, {handles[node]: node for node in used})
+    return UniformRun(layout, records, {handles[node]: node for node in used})
 
 
 def _put(records: NDArray[np.uint8], offset: int, columns: NDArray[np.generic]) -> None:
