@@ -9,15 +9,16 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from uuid import UUID
 
 import numpy as np
 
 from her2qp.errors import DataFileError
 from her2qp.qupath.edits import HierarchyEdit
-from her2qp.qupath.hierarchy import Hierarchy
+from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import ImageType, ObjectType, PathObject, Roi, RoiKind
+from her2qp.qupath.transaction.runrows import RunRows
 from her2qp.qupath.transaction.tilerows import TileRows
 
 _EXACT_FIELDS = ("type", "path_class", "name", "color", "locked", "metadata", "parent", "is_missing")
@@ -38,7 +39,9 @@ class Expectation:
     counts
         Number of objects of each type.
     objects
-        Every object that is not a rectangular tile, by id.
+        Every object that is in neither of the others, by id.
+    rows
+        Objects that are rows of runs.
     tiles
         The rectangular tiles.
     added
@@ -48,50 +51,58 @@ class Expectation:
     image_type: ImageType
     counts: Counter[ObjectType]
     objects: Mapping[UUID, PathObject]
+    rows: RunRows
     tiles: TileRows
     added: frozenset[UUID] = frozenset()
 
     @classmethod
-    def of(cls, hierarchy: Hierarchy) -> Expectation:
-        """What `hierarchy` holds now."""
-        rows = TileRows.from_table(hierarchy.tiles())
-        return cls(hierarchy.image_type, hierarchy.count(), _by_id(hierarchy), rows)
+    def of(cls, data: QpData) -> Expectation:
+        """What `data` holds now."""
+        tiles = TileRows.from_table(data.tiles())
+        return cls(data.image_type, data.count(), _by_id(data.objects_apart()), RunRows.of(data), tiles)
 
     def after(self, edit: HierarchyEdit) -> Expectation:
         """The same after `edit`."""
-        parents: dict[UUID, UUID | None] = {obj_id: obj.parent for obj_id, obj in self.objects.items()}
-        has_children = {*parents.values(), *self.tiles.distinct_parents()}
-        parents.update(self.tiles.parents_of(obj_id for obj_id in has_children if obj_id in edit.remove))
+        changed = self.rows.rows_of(edit.drop_measurements.keys() | edit.set_measurements.keys())
+        objects = {**self.objects, **_by_id(self.rows.take(changed).objects())}
+        rows = self.rows.take(~changed) if changed.any() else self.rows
+        parents: dict[UUID, UUID | None] = {obj_id: obj.parent for obj_id, obj in objects.items()}
+        has_children = {*parents.values(), *rows.distinct_parents(), *self.tiles.distinct_parents()}
+        for leaves in (rows, self.tiles):
+            parents.update(leaves.parents_of(obj_id for obj_id in has_children if obj_id in edit.remove))
 
         def surviving(parent: UUID | None) -> UUID | None:
             while parent is not None and parent in edit.remove:
                 parent = parents[parent]
             return parent
 
+        kept = rows.without(edit.remove).with_parents(surviving)
+        tiles = self.tiles.without(edit.remove).with_measurements(edit).with_parents(surviving)
+        counts = Counter(self.counts)
+        counts.subtract(obj.type for obj_id, obj in objects.items() if obj_id in edit.remove)
+        counts.subtract(rows.count())
+        counts.update(kept.count())
+        counts.subtract({ObjectType.TILE: len(self.tiles) - len(tiles)})
         objects = {
             obj_id: _edited(dataclasses.replace(obj, parent=surviving(obj.parent)), edit)
-            for obj_id, obj in self.objects.items()
+            for obj_id, obj in objects.items()
             if obj_id not in edit.remove
         }
-        rows = self.tiles.without(edit.remove).with_measurements(edit).with_parents(surviving)
-        counts = Counter(self.counts)
-        counts.subtract(obj.type for obj_id, obj in self.objects.items() if obj_id in edit.remove)
-        counts.subtract({ObjectType.TILE: len(self.tiles) - len(rows)})
-        objects.update({obj.id: obj for obj in edit.add_objects})
+        objects.update(_by_id(edit.add_objects))
         counts.update(obj.type for obj in edit.add_objects)
         if edit.add_tiles is not None and len(edit.add_tiles):
-            rows = rows.joined(TileRows.from_table(edit.add_tiles))
+            tiles = tiles.joined(TileRows.from_table(edit.add_tiles))
             counts.update({ObjectType.TILE: len(edit.add_tiles)})
         added = self.added | {obj.id for obj in edit.add_objects}
-        return Expectation(self.image_type, counts, objects, rows, added)
+        return Expectation(self.image_type, counts, objects, kept, tiles, added)
 
-    def check(self, written: Hierarchy, *, tolerance: float = 0.0) -> None:
+    def check(self, written: QpData, *, tolerance: float = 0.0) -> None:
         """Compare with what was read back.
 
         Parameters
         ----------
         written
-            The hierarchy of the new file.
+            The new file.
         tolerance
             How far a vertex may have moved, in pixels.
 
@@ -102,15 +113,17 @@ class Expectation:
         """
         if written.image_type is not self.image_type:
             raise _difference(f"the image type is {written.image_type} instead of {self.image_type}")
-        counts, objects, rows = written.count(), _by_id(written), TileRows.from_table(written.tiles())
+        counts, tiles = written.count(), TileRows.from_table(written.tiles())
         if +counts != +self.counts:
             raise _difference(f"it holds {dict(+counts)} instead of {dict(+self.counts)}")
-        expected = dict(self.objects)
+        rows, others = self.rows.without_common(RunRows.of(written))
+        expected = {**self.objects, **_by_id(rows.objects())}
+        objects = {**_by_id(written.objects_apart()), **_by_id(others.objects())}
         added_tiles = [
             obj_id for obj_id in expected.keys() - objects.keys() if expected[obj_id].type is ObjectType.TILE
         ]
         if added_tiles:  # rectangles that were added one by one are read back among the tiles
-            rows = rows.without(frozenset(added_tiles))
+            tiles = tiles.without(added_tiles)
             for obj_id in added_tiles:
                 del expected[obj_id]
         if objects.keys() != expected.keys():
@@ -120,7 +133,7 @@ class Expectation:
             field = _first_difference(wanted, objects[obj_id], allowed)
             if field is not None:
                 raise _difference(f"the {field} of {wanted.type} {obj_id} changed")
-        problem = self.tiles.difference(rows, tolerance)
+        problem = self.tiles.difference(tiles, tolerance)
         if problem is not None:
             raise _difference(problem)
 
@@ -132,8 +145,8 @@ def _difference(what: str) -> DataFileError:
     )
 
 
-def _by_id(hierarchy: Hierarchy) -> dict[UUID, PathObject]:
-    return {obj.id: obj for obj in hierarchy.objects_but_tiles()}
+def _by_id(objects: Iterable[PathObject]) -> dict[UUID, PathObject]:
+    return {obj.id: obj for obj in objects}
 
 
 def _edited(obj: PathObject, edit: HierarchyEdit) -> PathObject:
