@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 ExportFormat = Literal["geojson", "csv"]
 
+_NAME_BYTES = 150
+"""Of the 255 that a file name may have, with room for what comes before and after the image's name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
@@ -69,8 +72,9 @@ def _paths(out: Path, images: Sequence[ImageEntry], format: ExportFormat) -> lis
 
 
 def _file_name(name: str) -> str:
-    """Return an image's name without what a file system would take for something else."""
-    return re.sub(r'[\x00-\x1f<>:"/\\|?*]+', "_", name).strip(". ")[:100] or "image"
+    """Return an image's name without what a file system would take for something else, and not too long for it."""
+    plain = re.sub(r'[\x00-\x1f<>:"/\\|?*\ud800-\udfff]+', "_", name)
+    return plain.encode()[:_NAME_BYTES].decode(errors="ignore").strip(". ") or "image"
 
 
 def _write(entry: ImageEntry, path: Path, format: ExportFormat) -> int:

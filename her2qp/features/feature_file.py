@@ -8,6 +8,7 @@ reader of the layout understands. her2qp adds the exact ``bounds`` (n, 4), a key
 from __future__ import annotations
 
 import hashlib
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,10 @@ class FeatureFile:
 
 def _read_array(dataset: h5py.Dataset, dtype: np.dtype[Any], path: Path) -> NDArray[Any]:
     """A whole two-dimensional dataset; one that claims more than the file can hold is refused before it is read."""
-    if dataset.ndim != 2 or dataset.dtype != dtype or dataset.nbytes > path.stat().st_size:
+    size = path.stat().st_size
+    if dataset.ndim != 2 or dataset.dtype != dtype or dataset.nbytes > size:
         raise ValueError(f"`{dataset.name}` is {dataset.dtype} {dataset.shape}")
+    chunk_bytes = math.prod(dataset.chunks or ()) * dtype.itemsize  # what the library sets aside to read one
+    if dataset.id.get_create_plist().get_nfilters() or dataset.external or dataset.is_virtual or chunk_bytes > size:
+        raise ValueError(f"`{dataset.name}` is not stored as it should be")
     return np.asarray(dataset[:])

@@ -46,7 +46,7 @@ class AnchorConfig(BaseModel):
 
 def count_anchors(tiles: int, tile_um: float, config: AnchorConfig) -> int:
     """Number of anchors for so many tiles: one, and one more for each full `area_um2`."""
-    return min(tiles, int(tiles * tile_um**2 / config.area_um2) + 1)
+    return int(min(tiles, tiles * tile_um**2 / config.area_um2 + 1))
 
 
 def place_anchors(positions_um: NDArray[np.float64], tile_um: float, config: AnchorConfig) -> NDArray[np.float64]:

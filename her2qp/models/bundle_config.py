@@ -153,7 +153,7 @@ class BundleConfig(_Part):
     hyperparameters: dict[str, JsonValue]
     classes: tuple[Annotated[str, Field(min_length=1, max_length=100)], ...] = Field(min_length=2, max_length=1000)
     features: FeatureSpec
-    temperature: float = Field(default=1.0, gt=0)
+    temperature: float = Field(default=1.0, ge=1e-3, le=1e3)
     training: Training
     model_sha256: Sha256
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import struct
 import tempfile
 import zipfile
 import zlib
@@ -22,7 +23,22 @@ LARGEST = {CONFIG_FILE: 2**20, CARD_FILE: 2**20, MODEL_FILE: 2**30}
 
 GET_AGAIN = "Get the bundle again from where it came."
 _ZIP_MEMBERS_AT_MOST = 1000
+_ZIP_COMPRESSIONS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_MAX_INFLATION = 50
+"""A member of a zip is refused when it claims to be this many times larger than it is compressed; weights are not."""
+
 _ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)
+
+
+_ZIP_ERRORS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,  # a field that is cut off
+    EOFError,
+    OSError,
+    ValueError,  # a name that is no text, a place before the beginning
+    RuntimeError,  # an encrypted member, a version of the format that Python does not know
+)
 
 
 def read_files(path: Path) -> dict[str, bytes]:
@@ -49,8 +65,7 @@ def read_files(path: Path) -> dict[str, bytes]:
     try:
         with zipfile.ZipFile(path) as archive:
             return _read_from_zip(archive, path)
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError) as error:
-        # RuntimeError: an encrypted member; NotImplementedError: a compression that Python does not know.
+    except _ZIP_ERRORS as error:
         raise BundleError(f"not a readable zip ({error})", where=path, remedy=GET_AGAIN) from error
 
 
@@ -59,7 +74,8 @@ def _read_from_folder(file: Path, limit: int) -> bytes:
         raise BundleError(f"{file.name} is missing", where=file.parent, remedy=GET_AGAIN)
     try:
         with file.open("rb") as stream:
-            return _read_bounded(stream, limit, file)
+            size = os.fstat(stream.fileno()).st_size
+            return _read_bounded(stream, size, limit, file)
     except OSError as error:
         raise BundleError(f"cannot be read ({error.strerror})", where=file) from error
 
@@ -77,13 +93,18 @@ def _read_from_zip(archive: zipfile.ZipFile, path: Path) -> dict[str, bytes]:
         member = str(PurePosixPath(folder) / name)
         if member not in names:
             raise BundleError(f"{name} is missing", where=path, remedy=GET_AGAIN)
-        with archive.open(member) as stream:
-            content[name] = _read_bounded(stream, limit, path / member)
+        info = archive.getinfo(member)
+        inflated = min(info.file_size, limit)
+        if info.compress_type not in _ZIP_COMPRESSIONS or inflated > _MAX_INFLATION * info.compress_size + 2**20:
+            raise BundleError(f"{name} is compressed as no bundle is", where=path, remedy=GET_AGAIN)
+        with archive.open(info) as stream:
+            content[name] = _read_bounded(stream, info.file_size, limit, path / member)
     return content
 
 
-def _read_bounded(stream: IO[bytes], limit: int, where: Path) -> bytes:
-    content = stream.read(limit + 1)
+def _read_bounded(stream: IO[bytes], size: int, limit: int, where: Path) -> bytes:
+    """Read a file that says its size, which need not be true."""
+    content = stream.read(min(size, limit) + 1)
     if len(content) > limit:
         raise BundleError(f"larger than {limit >> 20} MiB", where=where, remedy=GET_AGAIN)
     return content

@@ -7,6 +7,7 @@ with a fraction keep the digits they were read with, because Java and Python pri
 from __future__ import annotations
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from her2qp.errors import ProjectFormatError
 
 MAX_JSON_BYTES = 512 * 2**20
 """Larger files are refused unread: a project of 100,000 images is smaller."""
+
+_MAX_DEPTH = 100
+"""A builder within a builder takes two levels; nobody nests more than a few."""
 
 _ESCAPED_BY_GSON = re.compile("[<>&='\u2028\u2029\ud800-\udfff]")
 
@@ -41,7 +45,8 @@ def read_bounded(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> bytes:
         The file cannot be read.
     """
     with path.open("rb") as file:
-        data = file.read(max_bytes + 1)
+        # as much as there is, for Python sets memory aside for all that is asked for
+        data = file.read(min(os.fstat(file.fileno()).st_size, max_bytes) + 1)
     if len(data) > max_bytes:
         raise ProjectFormatError(f"larger than {max_bytes / 2**20:.0f} MB; QuPath writes no such file", where=path)
     return data
@@ -56,13 +61,34 @@ def parse_json(data: bytes, *, where: object) -> Any:
         It is not JSON, not UTF-8, or nested more deeply than any file of QuPath.
     """
     try:
-        return json.loads(data.decode("utf-8"), parse_float=_Literal, parse_constant=_Literal)
+        value = json.loads(data.decode("utf-8"), parse_float=_Literal, parse_constant=_Literal)
     except RecursionError:
-        raise ProjectFormatError("nested too deeply for a file of QuPath", where=where) from None
+        raise _too_deep(where) from None
     except UnicodeDecodeError as error:
         raise ProjectFormatError(f"not UTF-8 text (byte {error.start})", where=where) from None
     except ValueError as error:
         raise ProjectFormatError(f"not JSON ({error})", where=where) from None
+    _check_depth(value, where)
+    return value
+
+
+def _check_depth(value: Any, where: object) -> None:
+    """Refuse what the parser can still follow, but not the recursive code that works on it later."""
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        level = [
+            child
+            for item in level
+            if isinstance(item, (dict, list))
+            for child in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return
+    raise _too_deep(where)
+
+
+def _too_deep(where: object) -> ProjectFormatError:
+    return ProjectFormatError("nested too deeply for a file of QuPath", where=where)
 
 
 def to_gson(value: Any) -> bytes:

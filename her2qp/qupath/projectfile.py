@@ -108,10 +108,14 @@ class ProjectFile:
             images = self.document["images"] = []
         if not isinstance(images, list) or not all(isinstance(image, dict) for image in images):
             raise ProjectFormatError("its list of images is not one of QuPath", where=self.path)
+        last_id = self.document.get("lastID", 0)
+        if not _is_id(last_id):
+            raise ProjectFormatError(f"the last id that it gave is {last_id!r:.60}, not a number", where=self.path)
         for position, image in enumerate(images):
             entry_id = image.get("entryID", 0)
-            if isinstance(entry_id, bool) or not isinstance(entry_id, int) or not 0 <= entry_id <= _MAX_ENTRY_ID:
-                raise ProjectFormatError(f"image {position + 1} has the id {entry_id!r}, not a number", where=self.path)
+            if not _is_id(entry_id):
+                what = f"image {position + 1} has the id {entry_id!r:.60}, not a number"
+                raise ProjectFormatError(what, where=self.path)
 
     @property
     def version(self) -> str | None:
@@ -153,11 +157,8 @@ class ProjectFile:
         self, server_builder: dict[str, Any], *, name: str, description: str | None, metadata: Mapping[str, str]
     ) -> int:
         """Append an entry and return its new id."""
-        last_id = self.document.get("lastID")
-        taken = [entry_id_of(image) for image in self.images]
-        if isinstance(last_id, int):
-            taken.append(last_id)
-        entry_id = max(taken, default=0) + 1
+        last_id: int = self.document.get("lastID", 0)
+        entry_id = max(last_id, *map(entry_id_of, self.images), 0) + 1
         image: dict[str, Any] = {
             "serverBuilder": server_builder,
             "entryID": entry_id,
@@ -178,13 +179,22 @@ class ProjectFile:
         ------
         ProjectChangedError
             The entry is gone.
+        ProjectFormatError
+            It has something else in the place of its metadata.
         """
         image = self.image(entry_id)
+        if not isinstance(image.get("metadata"), dict | None):
+            raise ProjectFormatError(f"the metadata of image {entry_id} is not what QuPath writes", where=self.path)
         metadata = dict(image.get("metadata") or {})
         for key in before.keys() - after.keys():
             metadata.pop(key, None)
         metadata.update({key: value for key, value in after.items() if before.get(key) != value})
         image["metadata"] = metadata
+
+
+def _is_id(value: object) -> bool:
+    """Whether a value can be the id of an entry, with room for the next one."""
+    return isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _MAX_ENTRY_ID
 
 
 def entry_id_of(image: Mapping[str, Any]) -> int:

@@ -108,7 +108,7 @@ class Report:
         )
         beside = self.path.with_name(self.path.name + ".tmp")
         try:
-            beside.write_text(page, encoding="utf-8")
+            beside.write_text(page, encoding="utf-8", errors="backslashreplace")
             beside.replace(self.path)
         except OSError as error:
             raise ProjectAccessError(f"the report cannot be written ({error.strerror})", where=self.path) from error

@@ -15,8 +15,11 @@ from typing import IO, Any, cast
 from her2qp.errors import GeoJSONError
 
 CHUNK_BYTES = 2**18
-MAX_VALUE_CHARS = 2**28
-"""A single feature is refused beyond this length."""
+MAX_VALUE_CHARS = 2**25
+"""A single feature is refused beyond this length: some two million vertices."""
+
+MAX_VALUE_PARTS = 2**22
+"""A single feature is refused that has more lists and objects in it, each of which takes 60 bytes or more."""
 
 MAX_INFLATION = 200
 """A compressed file is refused when its text is this many times larger; GeoJSON of tiles reaches about 10."""
@@ -135,6 +138,7 @@ class JsonText:
         """
         self.peek()
         while True:
+            self._check_parts()
             try:
                 value, end = _DECODER.raw_decode(self._text, self._at)
             except json.JSONDecodeError as error:
@@ -151,6 +155,12 @@ class JsonText:
                     self._at = end
                     return value
             self._more(len(self._text) - self._at)
+
+    def _check_parts(self) -> None:
+        if len(self._text) - self._at > MAX_VALUE_PARTS:
+            parts = sum(self._text.count(bracket, self._at) for bracket in "[{")
+            if parts > MAX_VALUE_PARTS:
+                raise self.error(f"holds more than {MAX_VALUE_PARTS:,} lists and objects")
 
     def _more(self, wanted: int) -> None:
         """Read on by at least `wanted` characters, so that a long value is tried only a few times."""

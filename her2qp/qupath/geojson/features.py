@@ -80,7 +80,7 @@ def decode_object(item: object, *, where: object) -> PathObject:
     name = properties.get("name")
     nucleus = item.get("nucleusGeometry") if kind is ObjectType.CELL else None
     return PathObject(
-        id=_decode_id(item.get("id")) or derived_id(item),
+        id=_decode_id(item.get("id")) or derived_id(item, where=where),
         type=kind,
         roi=decode_roi(item.get("geometry"), where=where),
         path_class=props.decode_class(properties.get("classification"), where),
@@ -139,9 +139,20 @@ def _decode_id(value: object) -> UUID | None:
         return None
 
 
-def derived_id(content: object) -> UUID:
-    """An id for a feature without one: the same for the same content."""
-    return uuid5(_ID_NAMESPACE, json.dumps(content, sort_keys=True, default=str))
+def derived_id(content: object, *, where: object = None) -> UUID:
+    """An id for a feature without one: the same for the same content.
+
+    Raises
+    ------
+    GeoJSONError
+        The content is nested absurdly deep.
+    """
+    try:
+        return uuid5(_ID_NAMESPACE, json.dumps(content, sort_keys=True, default=str))
+    except RecursionError:
+        raise GeoJSONError(
+            "it is nested too deeply", where=where, remedy="Remove the feature or give it an id."
+        ) from None
 
 
 def to_feature(obj: PathObject) -> geojson.Feature:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,8 @@ GEOMETRY_TYPES = (
     "GeometryCollection",
 )
 _MAX_COLLECTION_DEPTH = 8
+_LARGEST = 1e100
+"""Coordinates beyond it overflow when areas are computed; no slide is as large."""
 
 
 def encode_roi(roi: Roi) -> dict[str, Any] | None:
@@ -112,7 +114,9 @@ def _corners(geometry: dict[str, Any]) -> tuple[float, float, float, float] | No
         return None
     clockwise = x1 == x2 and x3 == x0 and y1 == y0 and y3 == y2
     counterclockwise = x1 == x0 and x3 == x2 and y1 == y2 and y3 == y0
-    if (x4, y4) != (x0, y0) or not (clockwise or counterclockwise) or not -inf < (x2 - x0) * (y2 - y0) < inf:
+    if (x4, y4) != (x0, y0) or not (clockwise or counterclockwise):
+        return None
+    if not all(-_LARGEST < value < _LARGEST for value in (x0, x2, y0, y2)):
         return None
     if x0 == x2 or y0 == y2:
         return None
@@ -154,17 +158,24 @@ def _decode_collection(members: object, where: object, depth: int) -> Geometry:
 
 def _array(coordinates: object, where: object) -> NDArray[np.float64]:
     """Positions as an array of shape (n, 2); a third coordinate is dropped, as QuPath does."""
-    try:
-        array = np.asarray(coordinates)
-    except ValueError:
-        array = np.empty(0, dtype=object)
-    if array.size == 0 and isinstance(coordinates, list) and not coordinates:
+    if coordinates == []:
         return np.empty((0, 2))
-    if array.ndim != 2 or array.shape[1] < 2 or array.dtype.kind not in "iuf":
+    try:
+        values = np.asarray(coordinates, dtype=object)  # of numbers only: the longest text would set the size of all
+    except ValueError:
+        values = np.empty(0, dtype=object)
+    kinds: set[type] = set(map(type, values.ravel().tolist()))
+    are_numbers = bool not in kinds and all(issubclass(kind, Real) for kind in kinds)
+    if values.ndim != 2 or values.shape[1] < 2 or not are_numbers:
         raise GeoJSONError("a coordinate is not a pair of numbers", where=where)
-    array = array[:, :2].astype(np.float64)
-    if not np.isfinite(array).all():
-        raise GeoJSONError("a coordinate is not a finite number", where=where, remedy="Remove or repair the feature.")
+    try:
+        array = values[:, :2].astype(np.float64)
+    except OverflowError:
+        array = np.full((1, 2), np.inf)
+    if not (np.abs(array) < _LARGEST).all():
+        raise GeoJSONError(
+            "a coordinate is not a finite number or absurdly large", where=where, remedy="Remove or repair the feature."
+        )
     return array
 
 

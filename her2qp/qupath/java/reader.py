@@ -53,7 +53,7 @@ Target: TypeAlias = list[Item] | list[Value]
 Steps: TypeAlias = Iterator[Target]
 """The rest of a node: yields the list that the next value belongs in."""
 
-MAX_LINEAGE = 64
+MAX_LINEAGE = 16
 """Longest chain of superclasses that is believed."""
 
 _HANDLE = struct.Struct(">I")
@@ -62,6 +62,8 @@ _LONG = struct.Struct(">Q")
 _LENGTH = struct.Struct(">i")
 _UID = struct.Struct(">q")
 _FLAGS_AND_COUNT = struct.Struct(">BH")
+
+_BLOCKS = (bytes([TC_BLOCKDATA]), bytes([TC_BLOCKDATALONG]))
 
 _UNSUPPORTED_TAGS = {
     TC_RESET: "a reset of the stream",
@@ -136,10 +138,7 @@ class StreamReader:
         while not (is_top and self.position == len(self.data)):
             tag = self._peek()
             if tag in (TC_BLOCKDATA, TC_BLOCKDATALONG):
-                block = self._read_block()
-                if content and isinstance(content[-1], bytes):
-                    block = content.pop() + block  # type: ignore[operator]
-                content.append(block)
+                content.append(self._read_blocks())
             elif tag == TC_ENDBLOCKDATA and not is_top:
                 self.position += 1
                 return
@@ -190,6 +189,8 @@ class StreamReader:
             raise self.error(f"is damaged: an object of {desc.name}, which cannot have one")
         if desc.is_externalizable and not desc.flags & SC_BLOCK_DATA:
             raise self.error(f"{desc.name} is written in protocol version 1", unsupported=True)
+        if desc.is_externalizable and desc.fields:
+            raise self.error(f"is damaged: {desc.name} writes its fields itself and has fields all the same")
         if not desc.is_externalizable and any(ancestor.is_externalizable for ancestor in desc.lineage):
             raise self.error(f"{desc.name} mixes two ways of serialization", unsupported=True)
         self._instantiable.add(desc)
@@ -330,6 +331,13 @@ class StreamReader:
         if not isinstance(signature, JavaString):
             raise self.error(f"is damaged: field {name!r} without a type")
         return Field(code, name, signature)
+
+    def _read_blocks(self) -> bytes:
+        """Primitive data: adjacent blocks are one."""
+        blocks = [self._read_block()]
+        while self.data[self.position : self.position + 1] in _BLOCKS:
+            blocks.append(self._read_block())
+        return b"".join(blocks)
 
     def _read_block(self) -> bytes:
         tag = self._peek()

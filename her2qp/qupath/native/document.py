@@ -7,7 +7,7 @@ import re
 import struct
 from functools import cached_property
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
+from uuid import NAMESPACE_URL, UUID, uuid5
 
 from her2qp.errors import DataFileError, InvalidEditError, UnsupportedDataError
 from her2qp.qupath.java import ClassDesc, EnumConstant, Instance, Item, JavaString, Stream, read_stream, write_stream
@@ -167,7 +167,7 @@ def new_document(server: dict[str, Any] | None, image_type: ImageType, qupath_ve
     root.content[:] = [
         None,
         None,
-        make_metadata(uuid5(NAMESPACE_URL, text), {}, vocabulary),
+        make_metadata(_root_id(text), {}, vocabulary),
         None,
         struct.pack(">i", 0),
     ]
@@ -186,6 +186,11 @@ def new_document(server: dict[str, Any] | None, image_type: ImageType, qupath_ve
         JavaString.of(END),
     ]
     return Document.from_bytes(write_stream(contents))
+
+
+def _root_id(text: str) -> UUID:
+    """An id that follows from the JSON about the image, which may hold half a surrogate pair."""
+    return uuid5(NAMESPACE_URL, text.encode("utf-8", "backslashreplace").decode("utf-8"))
 
 
 def check_image_type(image_type: ImageType, server: dict[str, Any] | None) -> None:

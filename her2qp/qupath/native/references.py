@@ -87,7 +87,7 @@ def _prune_connections(connections: Instance, removed: AbstractSet[Instance]) ->
 def _prune_connector(connector: Value, removed: AbstractSet[Instance]) -> None:
     if not isinstance(connector, Instance) or connector.class_name != schema.CONNECTOR:
         raise DataFileError("connections hold something that is not known")
-    neighbours = connector.content[-1]
+    neighbours = connector.content[-1] if connector.content else None
     if not isinstance(neighbours, Instance) or neighbours.class_name != schema.ARRAY_LIST:
         raise DataFileError("connections hold a list of a class that is not known")
     values = list_values(neighbours)

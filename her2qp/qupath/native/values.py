@@ -18,6 +18,8 @@ from her2qp.qupath.native.records import OBJECT_ID_KEY, Record
 _UUID = re.compile(r"([0-9a-fA-F]+)-([0-9a-fA-F]+)-([0-9a-fA-F]+)-([0-9a-fA-F]+)-([0-9a-fA-F]+)")
 _UUID_GROUPS = (32, 16, 16, 16, 48)
 
+_MOST_CLASS_PARTS = 32
+
 
 def text_of(item: object) -> str | None:
     """Text of a string node; None for anything else."""
@@ -116,13 +118,11 @@ def float_array(node: object) -> NDArray[np.floating]:
 def _read_path_class(node: Instance) -> PathClass:
     names: list[str] = []
     color = integer_of(node.get("colorRGB"))
-    seen: set[int] = set()
     current: object = node
     while isinstance(current, Instance) and current.class_name == schema.PATH_CLASS:
         name = text_of(current.get("name"))
-        if name is None or id(current) in seen:
-            raise DataFileError("a path class has no name, or is derived from itself")
-        seen.add(id(current))
+        if name is None or len(names) == _MOST_CLASS_PARTS:
+            raise DataFileError("a path class has no name, is derived from itself, or has absurdly many parts")
         names.append(name)
         current = current.get("parentClass")
     return PathClass(tuple(reversed(names)), color)
