@@ -3,70 +3,31 @@
 from __future__ import annotations
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from qupath.native.samples import empty_data, same
-from shapely import LineString, MultiPoint, Point, Polygon, box
+from qupath.native.samples import empty_data, new_id, same
+from qupath.native.strategies import LONG, hierarchies, numbers, words
 
 from her2qp.qupath import QpData
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.edits import HierarchyEdit
-from her2qp.qupath.native.records import OBJECT_ID_KEY
-from her2qp.qupath.objects import ImagePlane, ObjectType, PathObject, Roi, RoiKind
-from her2qp.qupath.rois import ellipse, make_roi
+from her2qp.qupath.objects import ObjectType, PathObject
+from her2qp.qupath.rois import make_roi, rectangle
 
-coordinates = st.integers(-(2**20), 2**20).map(lambda n: n / 8)
-points = st.tuples(coordinates, coordinates)
-planes = st.builds(ImagePlane, st.integers(-1, 5), st.integers(0, 5), st.integers(0, 5))
-extents = st.tuples(coordinates, coordinates, st.integers(1, 9999), st.integers(1, 9999)).map(
-    lambda e: (e[0], e[1], e[0] + e[2], e[1] + e[3])
+LONG_TEXTS = PathObject(
+    new_id(1),
+    ObjectType.ANNOTATION,
+    make_roi(rectangle(0, 0, 1, 1)),
+    PathClass((LONG, "Positive")),
+    name=LONG,
+    metadata={LONG: LONG},
+    measurements={LONG: 1.0},
 )
-triangles = st.tuples(points, points, points).map(Polygon).filter(lambda p: p.area > 0)
-rois = st.one_of(
-    st.builds(make_roi, extents.map(lambda e: box(*e)), planes),
-    st.builds(lambda e, plane: Roi(RoiKind.ELLIPSE, ellipse(*e), plane), extents, planes),
-    st.builds(make_roi, triangles, planes),
-    st.builds(make_roi, st.lists(points, min_size=2, max_size=9).map(MultiPoint) | points.map(Point), planes),
-    st.builds(make_roi, st.lists(points, min_size=2, max_size=9, unique=True).map(LineString), planes),
-    st.builds(lambda a, b: make_roi(a.difference(b)), triangles, triangles).filter(
-        lambda roi: not roi.geometry.is_empty
-    ),
-)
-texts = st.text(max_size=20)
-keys = texts.filter(lambda key: key != OBJECT_ID_KEY)
-words = st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=9)
-classes = st.none() | st.builds(PathClass, st.lists(words, min_size=1, max_size=3).map(tuple))
-numbers = st.floats(width=32)
-
-
-@st.composite
-def hierarchies(draw: st.DrawFn) -> tuple[PathObject, ...]:
-    ids = draw(st.lists(st.uuids(), min_size=1, max_size=8, unique=True))
-    objects = []
-    for i, object_id in enumerate(ids):
-        kind = draw(st.sampled_from(ObjectType))
-        objects.append(
-            PathObject(
-                id=object_id,
-                type=kind,
-                roi=draw(rois),
-                path_class=draw(classes),
-                name=draw(st.none() | texts),
-                color=draw(st.none() | st.integers(-(2**31), 2**31 - 1)),
-                locked=draw(st.booleans()),
-                metadata=draw(st.dictionaries(keys, texts, max_size=3)),
-                measurements=draw(st.dictionaries(words, numbers, max_size=4)),
-                class_probability=draw(st.floats(0, 1) | st.just(float("nan"))),
-                parent=draw(st.sampled_from([None, *ids[:i]])),
-                nucleus=draw(st.none() | rois) if kind is ObjectType.CELL else None,
-                is_missing=draw(st.booleans()) if kind is ObjectType.TMA_CORE else False,
-            )
-        )
-    return tuple(objects)
 
 
 @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
-@given(hierarchies())
+@given(hierarchies() | hierarchies(prefer_deep=True))
+@example((LONG_TEXTS,))
 def test_objects_are_read_back_and_removed_without_a_trace(objects: tuple[PathObject, ...]) -> None:
     data = empty_data()
     empty = data.to_bytes()
