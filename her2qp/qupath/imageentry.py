@@ -43,7 +43,8 @@ _DETECTIONS = (ObjectType.DETECTION, ObjectType.TILE, ObjectType.CELL)
 class ImageEntry:
     """An image of a project: what the ``.qpproj`` says about it, and the objects in its ``data.qpdata``.
 
-    Objects are read when first asked for, so that one damaged image does not keep the others from being opened.
+    Objects are read when first asked for, so that one damaged image does not keep the others from being opened, and are
+    let go when those of another image are asked for, so that a project may have thousands of images.
     Entries are made by :class:`~her2qp.qupath.project.Project`.
     """
 
@@ -51,6 +52,7 @@ class ImageEntry:
         self._project = project
         self._image = image
         self._metadata = entry_metadata(image)
+        self._content: QpData | None = None
         self._hierarchy: Hierarchy | None = None
         self._seen: str | None = None
         self._edits: list[HierarchyEdit] = []
@@ -183,11 +185,17 @@ class ImageEntry:
             The file cannot be read to its end.
         """
         if self._hierarchy is None:
+            self._project.keep_only(self)
             data = self._read_data()
-            self._hierarchy = self._project.store.read(self._source(), self._parse(data))
-            if self._project.mode == "r+":
+            self._content = self._parse(data)
+            self._hierarchy = self._project.store.read(self._source(), self._content)
+            if self._project.mode == "r+" and self._seen is None:
                 self._seen = digest(data)
         return self._hierarchy
+
+    def release(self) -> None:
+        """Let go of the objects that were read; they are read anew when asked for again."""
+        self._content = self._hierarchy = None
 
     def _read_data(self) -> bytes | None:
         """Bytes of the data file, None where the image has none."""
@@ -365,7 +373,8 @@ class ImageEntry:
         self._metadata = entry_metadata(self._image)
         with access_errors(self.data_file):
             if self._seen != file_digest(self.data_file):
-                self._hierarchy = self._seen = None
+                self.release()
+                self._seen = None
 
     def _require_same_server(self) -> ProjectFile:
         """The project file as it is now; refused where this image is no longer what it was."""
@@ -388,7 +397,9 @@ class ImageEntry:
                 where=self.data_file,
                 remedy="Close the project in QuPath and run again.",
             )
-        content, store = self._parse(data), self._project.store
+        content = self._content if self._content is not None and self._seen == present else self._parse(data)
+        self.release()  # the edits change what was read
+        store = self._project.store
         expectation = Expectation.of(content)
         for edit in self._edits:
             expectation = expectation.after(edit)
@@ -398,4 +409,4 @@ class ImageEntry:
             write=lambda path: store.write(self._source(), content, self._edits, path),
             check=lambda path: expectation.check(QpData.read(path), tolerance=store.geometry_tolerance),
         )
-        self._edits, self._hierarchy, self._seen = [], None, None
+        self._edits, self._seen = [], None

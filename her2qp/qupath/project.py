@@ -53,6 +53,7 @@ class Project:
         self._listed: tuple[PathClass, ...] | None = None
         self._path_classes: tuple[PathClass, ...] | None = None
         self._run: Transaction | None = None
+        self._in_memory: ImageEntry | None = None
 
     def __enter__(self) -> Project:
         return self
@@ -146,6 +147,12 @@ class Project:
                 return read_bounded(self._class_list)
         except FileNotFoundError:
             return None
+
+    def keep_only(self, entry: ImageEntry) -> None:
+        """Let go of the objects of the image that was looked at before: those of one are in memory at a time."""
+        if self._in_memory is not None and self._in_memory is not entry:
+            self._in_memory.release()
+        self._in_memory = entry
 
     def newest_file(self) -> tuple[ProjectFile, str]:
         """The ``.qpproj`` as it is on disk now, and its digest."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import pytest
@@ -358,3 +360,15 @@ entry.save()
     with open_project(tmp_path / "many", backend="native") as project:
         assert [dict(entry.metadata) for entry in project.images] == [{"scored by": str(i)} for i in range(4)]
         assert [len(entry.tiles()) for entry in project.images] == [20] * 4
+
+
+def test_the_objects_of_one_image_are_in_memory_at_a_time(golden: Path) -> None:
+    with open_project(golden / "project", backend="native") as project:
+        first, second, _ = project.images
+        read = weakref.ref(first.hierarchy)
+        n_annotations = len(first.annotations)
+        assert read() is first.hierarchy
+        assert second.annotations
+        gc.collect()
+        assert read() is None
+        assert len(first.annotations) == n_annotations
