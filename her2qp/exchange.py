@@ -87,16 +87,20 @@ def _write(entry: ImageEntry, path: Path, format: ExportFormat) -> int:
 def import_file(project: Path, file: Path, image: str, backend: Literal["auto", "paquo", "native"]) -> int:
     """Add the objects of a GeoJSON file to an image; see :func:`her2qp.import_objects`."""
     from her2qp.qupath import open_project
-    from her2qp.qupath.geojson import read_geojson
+    from her2qp.qupath.geojson import load_geojson
+    from her2qp.qupath.tiletables import without_ids
 
-    objects = list(read_geojson(file))
+    objects, tiles = load_geojson(file)
     with open_project(project, mode="r+", backend=backend) as opened:
         entry = opened.image(image)
         present = entry.hierarchy.ids()
-        new = tuple(obj for obj in objects if obj.id not in present)
-        if new:
+        new = HierarchyEdit(
+            add_objects=tuple(obj for obj in objects if obj.id not in present),
+            add_tiles=without_ids(tiles, present),
+        )
+        if not new.is_empty:
             run = RunRecords(opened.folder).next_id()
             with opened.transaction(run.text, command="import"):
-                entry.edit(HierarchyEdit(add_objects=new))
+                entry.edit(new)
                 entry.save()
-    return len(new)
+    return len(new.add_objects) + (len(new.add_tiles) if new.add_tiles is not None else 0)

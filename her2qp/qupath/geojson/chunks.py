@@ -14,7 +14,7 @@ from typing import IO, Any, cast
 
 from her2qp.errors import GeoJSONError
 
-CHUNK_BYTES = 2**18
+CHUNK_BYTES = 2**20
 MAX_VALUE_CHARS = 2**25
 """A single feature is refused beyond this length: some two million vertices."""
 
@@ -101,6 +101,7 @@ class JsonText:
         self.where = where
         self._text = ""
         self._at = 0
+        self._value_at = 0
         self._ended = False
 
     def peek(self) -> str:
@@ -152,7 +153,7 @@ class JsonText:
                 raise self.error(f"not JSON: {error}") from error
             else:
                 if end < len(self._text) or self._ended:
-                    self._at = end
+                    self._value_at, self._at = self._at, end
                     return value
             self._more(len(self._text) - self._at)
 
@@ -161,6 +162,19 @@ class JsonText:
             parts = sum(self._text.count(bracket, self._at) for bracket in "[{")
             if parts > MAX_VALUE_PARTS:
                 raise self.error(f"holds more than {MAX_VALUE_PARTS:,} lists and objects")
+
+    @property
+    def last_value(self) -> str:
+        """Text of the value that was parsed last, as long as nothing else was asked for since."""
+        return self._text[self._value_at : self._at]
+
+    def ahead(self, length: int) -> str:
+        """Up to so many of the characters that follow and are at hand; fewer do not mean that the text ends."""
+        return self._text[self._at : self._at + length]
+
+    def skip(self, length: int) -> None:
+        """Step over characters that :meth:`ahead` gave."""
+        self._at += length
 
     def _more(self, wanted: int) -> None:
         """Read on by at least `wanted` characters, so that a long value is tried only a few times."""
