@@ -15,6 +15,9 @@ from typing import Any
 
 _ENTRY_ID_PROPERTY = "PROJECT_ENTRY_ID"
 
+_CONNECTIONS_PROPERTY = "OBJECT_CONNECTIONS"
+"""Where QuPath keeps which detections a triangulation connected."""
+
 
 class QuPathSession:
     """QuPath's classes in the virtual machine of this process."""
@@ -44,7 +47,7 @@ class QuPathSession:
             hierarchy = image_data.getHierarchy()
             self._set_ids(hierarchy, request["ids"])
             for edit in request["edits"]:
-                self._apply(hierarchy, edit)
+                self._disconnect(image_data, self._apply(hierarchy, edit))
                 hierarchy.fireHierarchyChangedEvent(hierarchy)
             # what QuPath would have recorded, had it worked on the project itself
             image_data.setProperty(_ENTRY_ID_PROPERTY, self._class("java.lang.String")(request["entry_property"]))
@@ -63,7 +66,8 @@ class QuPathSession:
             for obj, obj_id in zip(_descendants(hierarchy.getRootObject()), ids, strict=True):
                 obj.setID(self._uuid(obj_id))
 
-    def _apply(self, hierarchy: Any, edit: dict[str, Any]) -> None:
+    def _apply(self, hierarchy: Any, edit: dict[str, Any]) -> Any:
+        """Apply an edit; returns the set of the objects that it removed."""
         named = [*edit["remove"], *edit["drop"], *edit["set"], *edit["parents"]]
         ids = self._class("java.util.ArrayList")(len(named))
         for obj_id in named:
@@ -76,12 +80,13 @@ class QuPathSession:
             values = found.get(self._uuid(obj_id)).getMeasurementList()
             for name, value in measurements.items():
                 values.put(name, float(value))
-        self._remove([found.get(self._uuid(obj_id)) for obj_id in edit["remove"]])
+        removed = self._remove([found.get(self._uuid(obj_id)) for obj_id in edit["remove"]])
         if edit["additions"] is not None:
             self._add(hierarchy.getRootObject(), found, edit)
+        return removed
 
-    def _remove(self, objects: list[Any]) -> None:
-        """Remove objects; their other children move up to the nearest ancestor that stays, wherever they lie."""
+    def _remove(self, objects: list[Any]) -> Any:
+        """Remove objects, and return their set; their other children move up to the nearest ancestor that stays."""
         removed = self._class("java.util.HashSet")(len(objects))
         for obj in objects:
             removed.add(obj)
@@ -99,6 +104,17 @@ class QuPathSession:
             parent.addChildObjects(kept)
         for parent, gone in children.items():
             parent.removeChildObjects(gone)
+        return removed
+
+    def _disconnect(self, image_data: Any, removed: Any) -> None:
+        """Let a triangulation forget removed objects, which QuPath would save with it for ever."""
+        connections = image_data.getProperty(_CONNECTIONS_PROPERTY)
+        for group in [] if connections is None or removed.isEmpty() else connections.getConnectionGroups():
+            members = group.getPathObjects()  # not a copy, like the lists of those that are connected with them
+            if not self._class("java.util.Collections").disjoint(members, removed):
+                members.removeAll(removed)
+                for member in members:
+                    group.getConnectedObjects(member).removeAll(removed)
 
     def _add(self, root: Any, found: Any, edit: dict[str, Any]) -> None:
         """Move the objects of another file in: those under a stand-in to the object that it stands for."""
