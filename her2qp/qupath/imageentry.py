@@ -294,10 +294,10 @@ class ImageEntry:
         self._edits, self._metadata = [], entry_metadata(self._image)
 
     def save(self) -> None:
-        """Publish the queued changes: the data file first, then the entry's metadata.
+        """Publish the queued changes of objects and metadata, all of them or none.
 
-        Each file is written beside the old one, read back, compared with what it should hold, and takes the old
-        one's place in one step. Outside of :meth:`Project.transaction` the save is a run of its own.
+        Each file is written beside the old one, read back, and compared with what it should hold; when all are there,
+        they take the old ones' places. Outside of :meth:`Project.transaction` the save is a run of its own.
 
         Raises
         ------
@@ -316,16 +316,18 @@ class ImageEntry:
         if not self.is_changed:
             return
         with self._project.running("save") as run, self._locked(run.command):
-            newest = self._require_same_server()
-            if self._edits:
-                self._publish_data(run)
-            before = entry_metadata(self._image)
-            if self._metadata != before:
-                change = MetadataChange.between(self.id, before, self._metadata)
-                run.update(newest.path.name, change, check=ProjectFile.read)
-                newest, _ = self._project.newest_file()
+            newest, before = self._require_same_server(), entry_metadata(self._image)
+            with run.step():
+                if self._edits:
+                    self._publish_data(run)
+                if self._metadata != before:
+                    change = MetadataChange.between(self.id, before, self._metadata)
+                    run.update(newest.path.name, change, check=ProjectFile.read)
+            newest.merge_metadata(self.id, before, self._metadata)
             self._image = newest.image(self.id)
             self._metadata = entry_metadata(self._image)
+            if self._edits:
+                self._edits, self._seen = [], None
 
     @contextlib.contextmanager
     def claim(self, command: str, *, wait_s: float = 0.0) -> Iterator[None]:
@@ -409,4 +411,3 @@ class ImageEntry:
             write=lambda path: store.write(self._source(), content, self._edits, path),
             check=lambda path: expectation.check(QpData.read(path), tolerance=store.geometry_tolerance),
         )
-        self._edits, self._seen = [], None

@@ -19,7 +19,7 @@ from her2qp.qupath.jsonfile import read_bounded
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.projectfile import ProjectFile
 from her2qp.qupath.transaction.disk import access_errors, keep_copy, replace, write_atomically
-from her2qp.qupath.transaction.lock import private_folder
+from her2qp.qupath.transaction.places import private_folder
 
 _SAVING = (".backup", ".tmp")
 """What QuPath appends to the name of a ``.qpproj`` while it saves it."""

@@ -214,13 +214,27 @@ class Project:
         with self.transaction(run_id, command) as run:
             yield run
 
+    @contextlib.contextmanager
+    def together(self) -> Iterator[Transaction]:
+        """Let everything that is saved inside appear in the project together or, if anything fails, not at all.
+
+        The caller has claimed the images that it saves.
+
+        Raises
+        ------
+        ProjectError
+            As for :meth:`ImageEntry.save`.
+        """
+        with self.running("save") as run, run.step():
+            yield run
+
     def save(self) -> None:
         """Publish the class list and the queued changes of every image; errors as for :meth:`ImageEntry.save`."""
         self.require_writable()
         changed = [image for image in self.images if image.is_changed]
         if not changed and self._class_list_change is None:
             return
-        with self.running("save") as run:
+        with self.running("save") as run, run.step():
             self._save_class_list(run)
             for image in changed:
                 image.save()
@@ -301,8 +315,8 @@ class Project:
         description: str | None,
         metadata: Mapping[str, str],
     ) -> ImageEntry:
-        """Publish the files of a new image first and the project that names it last."""
-        with self.running("add image") as run, run.exclusive():
+        """Publish the files of a new image together with the project that names it."""
+        with self.running("add image") as run, run.exclusive(), run.step():
             newest, present = self.newest_file()
             entry_id = newest.add_image(builder, name=name, description=description, metadata=metadata)
             folder = f"data/{entry_id}"

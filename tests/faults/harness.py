@@ -16,7 +16,6 @@ fresh copy of a small project and is killed, or meets an error of the operating 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import errno
 import json
 import os
@@ -256,7 +255,9 @@ class Bench:
                 problems.append(f"lost {len(lost)} objects of image {image}")
             tiles = [text for text in present.values() if "'HER2 attention'" in text]
             if bool(tiles) != ("HER2 run" in metadata):
-                problems.append(f"image {image} has {len(tiles)} tiles and {'' if tiles else 'yet '}metadata {metadata}")
+                problems.append(
+                    f"image {image} has {len(tiles)} tiles and {'' if tiles else 'yet '}metadata {metadata}"
+                )
             listed = {text.rsplit(" ", 1)[0] for text in state.classes}
             used = {f"HER2 {grade}" for grade in ("0", "1+", "2+", "3+") if any(f"'HER2 {grade}'" in t for t in tiles)}
             if used - listed:
@@ -335,7 +336,9 @@ def print_table(groups: dict[str, Any]) -> None:
         print(f"{name:<28}{group['points']:>8}{counts}{group['problems']:>11}")
 
 
-def run(folder: Path, store: str, every: int, kinds: Sequence[str], verbs: Sequence[str], keep: Path | None) -> list[Point]:
+def run(
+    folder: Path, store: str, every: int, kinds: Sequence[str], verbs: Sequence[str], keep: Path | None
+) -> list[Point]:
     """Try every `every`-th point of the verbs on one store."""
     bench = Bench(folder, store)
     points: list[Point] = []
@@ -349,7 +352,11 @@ def run(folder: Path, store: str, every: int, kinds: Sequence[str], verbs: Seque
             points.append(point)
             for problem in point.problems:
                 print(f"PROBLEM {store} {verb.name} [{fault} at {call}] found {point.found}: {problem}", flush=True)
-        print(f"{store} {verb.name}: {len(chosen)} points in {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
+        print(
+            f"{store} {verb.name}: {len(chosen)} points in {time.monotonic() - began:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
     return points
 
 
@@ -363,7 +370,9 @@ def main() -> int:
     parser.add_argument("--json", type=Path, help="where to keep the figures")
     parser.add_argument("--keep", type=Path, help="where to keep every mixed project and every seventh other one")
     options = parser.parse_args()
-    stores = options.stores or (["native", "paquo"] if options.long and os.environ.get("PAQUO_QUPATH_DIR") else ["native"])
+    stores = options.stores or (
+        ["native", "paquo"] if options.long and os.environ.get("PAQUO_QUPATH_DIR") else ["native"]
+    )
     points: list[Point] = []
     if options.keep is not None:
         options.keep.mkdir(parents=True)

@@ -113,7 +113,9 @@ class Interposer:
             base = self.open_files.get(dir_fd)
             return None if base is None else os.path.join(base, text)
         full = os.path.join(os.path.realpath(os.path.dirname(os.path.abspath(text))), os.path.basename(text))
-        return os.path.relpath(full, self.folder) if full.startswith(self.folder + os.sep) or full == self.folder else None
+        return (
+            os.path.relpath(full, self.folder) if full.startswith(self.folder + os.sep) or full == self.folder else None
+        )
 
     def _wrap_open(self, function: Callable[..., int]) -> Callable[..., int]:
         def call(path: Any, flags: int, mode: int = 0o777, *, dir_fd: int | None = None) -> int:

@@ -41,7 +41,9 @@ def make_study(folder: Path) -> Path:
             entry = project.add_image(
                 path, size=slide.size, mpp=(0.25, 0.25), image_type=ImageType.BRIGHTFIELD_H_E, metadata=metadata
             )
-            entry.edit(HierarchyEdit(add_objects=tuple(_objects(path.name)), add_tiles=_tiles_of_another_tool(path.name)))
+            entry.edit(
+                HierarchyEdit(add_objects=tuple(_objects(path.name)), add_tiles=_tiles_of_another_tool(path.name))
+            )
         project.path_classes = (*project.path_classes, PathClass(("Mine",), pack_rgb(1, 2, 3)))
         project.save()
     write_geojson(folder / "objects.geojson")
@@ -81,13 +83,17 @@ def _with(obj: PathObject, **changes: Any) -> PathObject:
 
 def _ellipse(x0: float, y0: float, x1: float, y1: float) -> shapely.Geometry:
     circle = shapely.Point(0, 0).buffer(1, 32)
-    return shapely.affinity.translate(shapely.affinity.scale(circle, (x1 - x0) / 2, (y1 - y0) / 2), (x0 + x1) / 2, (y0 + y1) / 2)
+    return shapely.affinity.translate(
+        shapely.affinity.scale(circle, (x1 - x0) / 2, (y1 - y0) / 2), (x0 + x1) / 2, (y0 + y1) / 2
+    )
 
 
 def _tiles_of_another_tool(image: str, n: int = 20) -> TileTable:
     x = np.arange(n) * 20.0
     return TileTable(
-        ids=np.frombuffer(b"".join(uuid5(_NAMES, f"{image} tile {i}").bytes for i in range(n)), np.uint8).reshape(n, 16),
+        ids=np.frombuffer(b"".join(uuid5(_NAMES, f"{image} tile {i}").bytes for i in range(n)), np.uint8).reshape(
+            n, 16
+        ),
         bounds=np.column_stack([x, x * 0, x + 20, x * 0 + 20]),
         classes=(_STROMA,),
         class_index=np.zeros(n, np.int32),
@@ -153,7 +159,10 @@ def read_state(project: Path) -> State:
 
 def _text(obj: PathObject) -> str:
     measurements = {name: value for name, value in obj.measurements.items() if name != _RUN_MEASUREMENT}
-    shapes = [None if roi is None else (roi.kind, roi.plane, shapely.to_wkb(roi.geometry).hex()) for roi in (obj.roi, obj.nucleus)]
+    shapes = [
+        None if roi is None else (roi.kind, roi.plane, shapely.to_wkb(roi.geometry).hex())
+        for roi in (obj.roi, obj.nucleus)
+    ]
     return repr(
         (obj.type, obj.path_class, obj.name, obj.color, obj.locked, obj.metadata, obj.parent, measurements, shapes)
     )

@@ -1,7 +1,8 @@
 """Changing a project so that it holds either the old state or the new one, and can be put back."""
 
 from her2qp.qupath.transaction.backup import Backup, last_backup, list_backups
-from her2qp.qupath.transaction.lock import PRIVATE_FOLDER, ProjectLock
+from her2qp.qupath.transaction.lock import ProjectLock
+from her2qp.qupath.transaction.places import PRIVATE_FOLDER
 from her2qp.qupath.transaction.restore import Restored, restore_backup, restore_last
 from her2qp.qupath.transaction.run import Transaction
 

@@ -12,7 +12,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,16 +20,16 @@ from typing import Any
 
 from her2qp.errors import ProjectChangedError, ProjectFormatError, RunError
 from her2qp.qupath.jsonfile import read_bounded
-from her2qp.qupath.transaction.disk import access_errors, file_digest, write_atomically
-from her2qp.qupath.transaction.lock import private_folder
+from her2qp.qupath.transaction.disk import ABSENT, access_errors, file_digest, write_atomically
+from her2qp.qupath.transaction.journal import Change, is_ours_to_change
+from her2qp.qupath.transaction.places import PRIVATE_FOLDER, private_folder
 from her2qp.qupath.transaction.shared import SharedChange, shared_change
+from her2qp.qupath.transaction.step import Update
 
 KEPT_RUNS = 10
 """How many runs can be undone; older backups are removed when a run begins."""
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_OURS = re.compile(r"[^/\\:]+\.qpproj|classifiers/classes\.json|data/\d{1,19}/(data\.qpdata|server\.json)")
-"""Files that her2qp changes; a manifest that names another is not one of its own."""
 
 
 @dataclass(slots=True)
@@ -41,7 +41,7 @@ class FileState:
     before
         SHA-256 before the run; ``absent`` if the run made the file.
     contents
-        SHA-256 of the last two contents that the run put there: after a crash either may be the present one.
+        SHA-256 of the content before and after the run's last change: after a crash either may be the present one.
     is_mixed
         Whether somebody else changed the file between two changes of the run.
     is_noted
@@ -56,7 +56,7 @@ class FileState:
     @property
     def existed(self) -> bool:
         """Whether the file was there before the run."""
-        return self.before != "absent"
+        return self.before != ABSENT
 
 
 @dataclass(slots=True)
@@ -81,12 +81,16 @@ class Backup:
     started: str = field(default_factory=lambda: _now())
     files: dict[str, FileState] = field(default_factory=dict)
     changed: str = ""
-    _noting: str | None = None
 
     @property
     def folder(self) -> Path:
         """Where it is."""
         return _backups_folder(self.project_folder) / check_run_id(self.run_id)
+
+    @property
+    def manifest(self) -> str:
+        """Its manifest, relative to the project folder."""
+        return (self.folder / "manifest.json").relative_to(self.project_folder).as_posix()
 
     @property
     def has_changes(self) -> bool:
@@ -98,44 +102,55 @@ class Backup:
         """The images whose data the run changed."""
         return sorted({int(relative.split("/")[1]) for relative in self.files if relative.startswith("data/")})
 
-    def announce(self, relative: str, before: str, after: str) -> None:
-        """Record, before it happens, that a file's content changes from digest `before` to `after`.
+    @contextlib.contextmanager
+    def announced(self, changes: Sequence[Change], updates: Sequence[Update]) -> Iterator[None]:
+        """Record what is about to change, and while it does.
 
-        The first time, the file's bytes are copied too.
+        The bytes of a file that changes for the first time are copied. What changes in a file that all images share
+        is noted beside them; the notes are forgotten if the changes fail.
+
+        Parameters
+        ----------
+        changes
+            Of files; her2qp's own are not recorded, because undoing a run does not undo its record.
+        updates
+            From which some of the `changes` follow.
 
         Raises
         ------
         ProjectChangedError
-            The file is no longer what `before` says.
+            A file is no longer what its change says.
         """
-        if relative not in self.files:
-            if before != "absent":
-                self._copy(relative, before)
-            self.files[relative] = FileState(before)
-        state = self.files[relative]
-        state.is_mixed |= before not in (state.before, *state.contents)
-        state.is_noted &= relative == self._noting
-        state.contents = [*state.contents, after][-2:]
-        self._write_manifest()
-
-    @contextlib.contextmanager
-    def noted(self, relative: str, change: SharedChange) -> Iterator[None]:
-        """Record what is being changed in a file that all images share; forgotten if the change fails."""
-        folder = self.folder / "changes"
-        note = folder / f"{len(self._notes()):06}.json"
-        text = json.dumps({"file": relative, **change.to_json()})
-        with access_errors(note):
-            folder.mkdir(parents=True, exist_ok=True)
-            write_atomically(note, lambda path: path.write_text(text, encoding="utf-8"))
-        self._noting = relative
+        notes = [self._note(number, update) for number, update in enumerate(updates, len(self._notes()))]
         try:
+            for change in changes:
+                if not change.path.startswith(f"{PRIVATE_FOLDER}/"):
+                    self._add(change, is_noted=any(update.path == change.path for update in updates))
+            self._write_manifest()
             yield
         except BaseException:
             with contextlib.suppress(OSError):
-                note.unlink()
+                for note in notes:
+                    note.unlink()
             raise
-        finally:
-            self._noting = None
+
+    def _add(self, change: Change, *, is_noted: bool) -> None:
+        if change.path not in self.files:
+            if change.before != ABSENT:
+                self._copy(change.path, change.before)
+            self.files[change.path] = FileState(change.before)
+        state = self.files[change.path]
+        state.is_mixed |= change.before not in (state.before, *state.contents)
+        state.is_noted &= is_noted
+        state.contents = [change.before, change.after]
+
+    def _note(self, number: int, update: Update) -> Path:
+        note = self.folder / "changes" / f"{number:06}.json"
+        text = json.dumps({"file": update.path, **update.change.to_json()})
+        with access_errors(note):
+            note.parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(note, lambda path: path.write_text(text, encoding="utf-8"))
+        return note
 
     def notes(self, relative: str) -> list[SharedChange]:
         """What the run changed in a file that all images share, in order.
@@ -252,7 +267,7 @@ def _backups_folder(project_folder: Path) -> Path:
 
 
 def _file_state(relative: str, state: dict[str, Any]) -> FileState:
-    if not _OURS.fullmatch(relative) or not all(isinstance(digest, str) for digest in state["contents"]):
+    if not is_ours_to_change(relative) or not all(isinstance(digest, str) for digest in state["contents"]):
         raise ValueError(relative)
     return FileState(
         str(state["before"]), list(state["contents"]), bool(state.get("is_mixed")), bool(state.get("is_noted"))

@@ -13,6 +13,9 @@ from pathlib import Path
 
 from her2qp.errors import ProjectAccessError
 
+ABSENT = "absent"
+"""Stands for the digest of a file that is not there."""
+
 TEMPORARY_SUFFIX = ".her2qp-tmp"
 """Of a file that is being written; unlike any name that QuPath looks for."""
 
@@ -57,7 +60,7 @@ def _reason(error: OSError) -> str:
 
 def digest(data: bytes | None) -> str:
     """SHA-256 of a file's bytes; ``absent`` for a file that is not there."""
-    return "absent" if data is None else hashlib.sha256(data).hexdigest()
+    return ABSENT if data is None else hashlib.sha256(data).hexdigest()
 
 
 def file_digest(path: Path) -> str:
@@ -66,7 +69,7 @@ def file_digest(path: Path) -> str:
         with path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
-        return "absent"
+        return ABSENT
 
 
 def signature(path: Path) -> tuple[int, ...]:
@@ -113,10 +116,21 @@ def replace(temporary: Path, path: Path) -> None:
         The old file is not to be replaced: another program has kept it open (on Windows and on shares of Windows), or
         permission is denied.
     """
+    _patiently(lambda: os.replace(temporary, path), path)  # noqa: PTH105 - said as what it is
+    flush_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Delete a file; errors as for :func:`replace`."""
+    _patiently(path.unlink, path)
+    flush_folder(path.parent)
+
+
+def _patiently(action: Callable[[], object], path: Path) -> None:
     for pause in (*_PAUSES_S, None):
         try:
-            os.replace(temporary, path)  # noqa: PTH105 - said as what it is
-            break
+            action()
+            return
         except OSError as error:
             if not isinstance(error, PermissionError) and error.errno != errno.EBUSY:
                 raise
@@ -127,7 +141,6 @@ def replace(temporary: Path, path: Path) -> None:
                     remedy="Close the project in QuPath and in every other program, and run again.",
                 ) from error
             time.sleep(pause)
-    flush_folder(path.parent)
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:

@@ -11,11 +11,7 @@ locks; what it changes meanwhile is noticed by comparing contents before a file 
 from __future__ import annotations
 
 import contextlib
-import getpass
-import json
-import os
-import socket
-from datetime import UTC, datetime
+import logging
 from pathlib import Path
 from types import TracebackType
 
@@ -23,9 +19,11 @@ from filelock import FileLock, Timeout
 
 from her2qp.errors import ProjectAccessError, ProjectLockedError
 from her2qp.qupath.transaction.disk import access_errors
+from her2qp.qupath.transaction.holder import Holder
+from her2qp.qupath.transaction.journal import Journal
+from her2qp.qupath.transaction.places import PRIVATE_FOLDER, inside
 
-PRIVATE_FOLDER = "her2qp"
-"""Folder inside the project that holds locks, backups and run records; QuPath passes it over."""
+_log = logging.getLogger(__name__)
 
 PATIENCE_S = 60.0
 """How long to wait for another run that is putting a file in place, which takes moments."""
@@ -78,8 +76,10 @@ class ProjectLock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._acquire()
         try:
-            with access_errors(self._holder_file):
-                self._holder_file.write_text(json.dumps(self._holder()), encoding="utf-8")
+            self._refuse_other_computers()
+            Holder(self._command).write(self._holder_file)
+            if self._part is None:
+                self._settle()
         except BaseException:
             self._lock.release()
             raise
@@ -90,25 +90,28 @@ class ProjectLock:
         except Timeout:
             used = "in use" if self._part is None else f"{self._part} is in use"
             raise ProjectLockedError(
-                f"{used} by {self._describe_holder()}",
+                f"{used} by {Holder.read(self._holder_file) or 'another her2qp process'}",
                 where=self._project_folder,
                 remedy="Wait until it has finished, or stop it.",
             ) from None
         except NotImplementedError as error:
             raise ProjectAccessError("the file system offers no locks", where=self._path) from error
 
-    def _holder(self) -> dict[str, object]:
-        since = datetime.now(UTC).isoformat(timespec="seconds")
-        holder = {"user": _user(), "host": socket.gethostname(), "pid": os.getpid()}
-        return {**holder, "since": since, "command": self._command}
+    def _refuse_other_computers(self) -> None:
+        """A process of this computer that holds no lock any more is dead; of one elsewhere nobody here can tell."""
+        left = Holder.read(self._holder_file)
+        if left is not None and not left.is_here:
+            raise ProjectLockedError(
+                f"in use by {left}, or that process died",
+                where=self._project_folder,
+                remedy=f"If it does not run there any more, delete {self._holder_file}.",
+            )
 
-    def _describe_holder(self) -> str:
-        try:
-            holder = json.loads(self._holder_file.read_text(encoding="utf-8")[:4096])
-            who = f"{holder['user']}, process {holder['pid']} on {holder['host']}"
-            return f"her2qp {holder['command']} ({who}) since {holder['since']}"
-        except (OSError, ValueError, KeyError, TypeError):  # being written, or not ours
-            return "another her2qp process"
+    def _settle(self) -> None:
+        """Finish, or take back, what a process that died was putting in place."""
+        journal = Journal.read(self._project_folder)
+        if journal is not None:
+            _log.warning("%s: a run was stopped half way; %s", self._project_folder, journal.settle())
 
 
 def is_locked(project_folder: Path, part: str) -> bool:
@@ -132,39 +135,3 @@ def forget_lock(project_folder: Path, part: str) -> None:
 def _lock_file(project_folder: Path, part: str | None) -> Path:
     name = "lock" if part is None else f"locks/{part.replace(' ', '-')}"
     return inside(project_folder, f"{PRIVATE_FOLDER}/{name}")
-
-
-def _user() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError, ImportError):  # a user without a name, as in some containers
-        return "an unnamed user"
-
-
-def private_folder(project_folder: Path) -> Path:
-    """Where her2qp keeps its own files in a project.
-
-    Raises
-    ------
-    ProjectAccessError
-        It is a link that leads out of the project.
-    """
-    return inside(project_folder, PRIVATE_FOLDER)
-
-
-def inside(project_folder: Path, relative: str) -> Path:
-    """Path inside a project, sure not to lead out of it when written.
-
-    Raises
-    ------
-    ProjectAccessError
-        A link on the way leads out of the project folder.
-    """
-    path = project_folder / relative
-    if not path.resolve().is_relative_to(project_folder.resolve()):
-        raise ProjectAccessError(
-            "leads out of the project folder, so nothing is written there",
-            where=path,
-            remedy="Replace the link by a copy of what it points to.",
-        )
-    return path

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from her2qp.errors import ProjectChangedError, RunError
+from her2qp.errors import ProjectAccessError, ProjectChangedError, RunError
 from her2qp.qupath.classlist import CLASS_LIST
 from her2qp.qupath.jsonfile import read_bounded
 from her2qp.qupath.transaction.backup import Backup, FileState, image_part, last_backup, list_backups, run_part
-from her2qp.qupath.transaction.disk import access_errors, file_digest, flush_folder, write_atomically
-from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, inside
+from her2qp.qupath.transaction.disk import ABSENT, access_errors, file_digest
+from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock
+from her2qp.qupath.transaction.places import inside
+from her2qp.qupath.transaction.step import Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,50 +54,63 @@ def restore_backup(project_folder: Path, run_id: str) -> Restored:
     """
     Backup.read(project_folder, run_id)  # a project without runs gets no lock file
     with ProjectLock(project_folder, "undo", wait_s=PATIENCE_S):
-        return _restore(Backup.read(project_folder, run_id))
+        return _restore(Backup.read(project_folder, run_id), None)
 
 
-def restore_last(project_folder: Path) -> Restored:
-    """Undo the last run that changed something and was not undone; errors as for :func:`restore_backup`."""
-    if last_backup(project_folder) is None:
+def restore_last(project_folder: Path, *, also: Callable[[Step, str], object] | None = None) -> Restored:
+    """Undo the last run that changed something and was not undone; errors as for :func:`restore_backup`.
+
+    Parameters
+    ----------
+    project_folder
+        Folder of the project.
+    also
+        Is given the step that undoes, and the id of the run, to add what is to change with it.
+    """
+    backup = last_backup(project_folder)
+    if backup is None:
         raise RunError("there is no run to undo", where=project_folder)
     with ProjectLock(project_folder, "undo", wait_s=PATIENCE_S):
-        backup = last_backup(project_folder)
-        if backup is None:
-            raise RunError("there is no run to undo", where=project_folder)
-        return _restore(backup)
+        if not (project_folder / backup.manifest).exists():  # an undo that was stopped half way has just been finished
+            return Restored(backup.run_id, backup.command, tuple(backup.files))
+        return _restore(Backup.read(project_folder, backup.run_id), also)
 
 
-def _restore(backup: Backup) -> Restored:
-    """Undo a run under the lock of the project; nothing is changed unless everything can be."""
+def _restore(backup: Backup, also: Callable[[Step, str], object] | None) -> Restored:
+    """Undo a run under the lock of the project, all of it or nothing."""
     _require_idle(backup)
     planned = {relative: _plan(backup, relative, state) for relative, state in backup.files.items()}
     wanted = {relative: plan for relative, plan in planned.items() if plan is not None}
-    for plan in wanted.values():
-        plan.carry_out()
-    backup.remove()
+    step = Step(backup.project_folder)
+    try:
+        for relative, plan in wanted.items():
+            plan.collect(step, relative)
+        step.remove(backup.manifest, expected=file_digest(backup.project_folder / backup.manifest))
+        if also is not None:
+            also(step, backup.run_id)
+        step.commit(lambda changes: contextlib.nullcontext())
+    finally:
+        step.discard()
+    with contextlib.suppress(ProjectAccessError):  # without its manifest it is nothing any more
+        backup.remove()
     return Restored(backup.run_id, backup.command, tuple(wanted))
 
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """What is to be at `path`: a copy of another file, the given bytes, or nothing."""
+    """What is to be there instead of the content of digest `present`: a copy of a file, the given bytes, or nothing."""
 
-    path: Path
+    present: str
     content: Path | bytes | None
 
-    def carry_out(self) -> None:
+    def collect(self, step: Step, relative: str) -> None:
         content = self.content
-        with access_errors(self.path):
-            if isinstance(content, Path):
-                write_atomically(self.path, lambda temporary: shutil.copyfile(content, temporary))
-            elif content is not None:
-                write_atomically(self.path, lambda temporary: temporary.write_bytes(content))
-            else:
-                self.path.unlink()
-                flush_folder(self.path.parent)
-                if self.path.parent.parent.name == "data" and not any(self.path.parent.iterdir()):
-                    self.path.parent.rmdir()
+        if content is None:
+            step.remove(relative, expected=self.present)
+        elif isinstance(content, bytes):
+            step.publish(relative, expected=self.present, write=lambda path: path.write_bytes(content))
+        else:
+            step.publish(relative, expected=self.present, write=lambda path: shutil.copyfile(content, path))
 
 
 def _require_idle(backup: Backup) -> None:
@@ -114,8 +131,8 @@ def _plan(backup: Backup, relative: str, state: FileState) -> _Plan | None:
         if present in state.contents and not state.is_mixed:
             if state.existed and file_digest(kept) != state.before:
                 raise RunError("the backup of the file is damaged", where=kept)
-            return _Plan(path, kept if state.existed else None)
-        content = None if present == "absent" else read_bounded(path)
+            return _Plan(present, kept if state.existed else None)
+        content = None if present == ABSENT else read_bounded(path)
     changes = backup.notes(relative) if state.is_noted else []
     if not changes:
         raise _would_be_lost(backup, relative)
@@ -124,7 +141,7 @@ def _plan(backup: Backup, relative: str, state: FileState) -> _Plan | None:
             content = change.revert(content, path)
     except ProjectChangedError as error:
         raise _would_be_lost(backup, relative, error.what) from error
-    return _Plan(path, content)
+    return _Plan(present, content)
 
 
 def _is_needed(backup: Backup) -> bool:

@@ -4,24 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
 from her2qp.errors import ProjectChangedError, ProjectFormatError
-from her2qp.qupath.jsonfile import read_bounded
 from her2qp.qupath.transaction.backup import KEPT_RUNS, Backup, check_run_id, list_backups, run_part
-from her2qp.qupath.transaction.disk import (
-    access_errors,
-    digest,
-    file_digest,
-    flush_file,
-    replace,
-    signature,
-    temporary_for,
-)
-from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, inside, is_locked
+from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, is_locked
 from her2qp.qupath.transaction.shared import SharedChange
+from her2qp.qupath.transaction.step import Check, Step, Update
 
 _ATTEMPTS = 6
 _PAUSE_S = 0.2
@@ -29,11 +20,11 @@ _PAUSE_S = 0.2
 
 
 class Transaction:
-    """Changes files of a project, each in one step, so that all of them can be put back.
+    """Changes files of a project in steps, so that all of them can be put back.
 
-    Use it as a context manager. Each file is published when its change is complete: a run that stops half way leaves
-    whole images behind, and can be undone. Several runs may go on at the same time: the lock of the project is held
-    only while a file is put in place.
+    Use it as a context manager. The files of a :meth:`step` change together, all or none: a run that stops half way
+    leaves whole images behind, and can be undone. Several runs may go on at the same time: the lock of the project is
+    held only while files are put in place.
 
     Parameters
     ----------
@@ -54,6 +45,7 @@ class Transaction:
         self._backup = Backup(project_folder, run_id, command)
         self._whole = ProjectLock(project_folder, command, wait_s=wait_s)
         self._life = ProjectLock(project_folder, command, part=run_part(run_id))
+        self._step: Step | None = None
 
     def __enter__(self) -> Transaction:
         with self._whole, contextlib.ExitStack() as stack:
@@ -80,13 +72,46 @@ class Transaction:
         """Lock of the whole project, for several steps that others must not come between; hold it for moments."""
         return self._whole
 
+    @contextlib.contextmanager
+    def step(self) -> Iterator[Step]:
+        """Let what is changed inside change together at its end, or not at all, whatever happens.
+
+        A step inside a step is a part of it. Nothing changes if an exception leaves it. The caller holds the locks of
+        the images it changes.
+
+        Raises
+        ------
+        ProjectChangedError
+            A file is not the one that was read, or somebody keeps changing one that all images share.
+        ProjectAccessError
+            The disk is full, the folder is read-only, or another program holds a file open.
+        ProjectLockedError
+            Another process keeps the project locked.
+        """
+        if self._step is not None:
+            yield self._step
+            return
+        self._step = step = Step(self._folder)
+        try:
+            yield step
+            self._commit(step)
+        finally:
+            self._step = None
+            step.discard()
+
+    def _commit(self, step: Step) -> None:
+        for attempt in range(_ATTEMPTS if step.updates else 1):
+            try:
+                with self._whole:
+                    step.commit(lambda changes: self._backup.announced(changes, step.updates))
+                return
+            except (ProjectChangedError, ProjectFormatError):
+                if attempt + 1 == (_ATTEMPTS if step.updates else 1):
+                    raise
+                time.sleep(_PAUSE_S)
+
     def publish(
-        self,
-        relative: str,
-        *,
-        expected: str,
-        write: Callable[[Path], object],
-        check: Callable[[Path], object] | None = None,
+        self, relative: str, *, expected: str, write: Callable[[Path], object], check: Check | None = None
     ) -> bool:
         """Replace a file of the project by a new one; returns whether its content changed.
 
@@ -114,41 +139,15 @@ class Transaction:
         ProjectLockedError
             Another process keeps the project locked.
         """
-        path = inside(self._folder, relative)
-        temporary = temporary_for(path)
-        created = not path.parent.exists()
-        try:
-            with access_errors(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                write(temporary)
-                flush_file(temporary)
-                if check is not None:
-                    check(temporary)
-                after = file_digest(temporary)
-                with self._whole:
-                    seen = self._require_unchanged(path, expected)
-                    if after != expected:
-                        self._backup.announce(relative, expected, after)
-                        if signature(path) != seen:
-                            raise _changed(path)
-                        replace(temporary, path)
-            return after != expected
-        finally:
-            with contextlib.suppress(OSError):
-                temporary.unlink(missing_ok=True)
-                if created and not any(path.parent.iterdir()):
-                    path.parent.rmdir()
+        with self.step() as step:
+            return step.publish(relative, expected=expected, write=write, check=check)
 
     def remove(self, relative: str, *, expected: str) -> None:
         """Delete a file of the project; errors as for :meth:`publish`."""
-        path = inside(self._folder, relative)
-        with access_errors(path), self._whole:
-            self._require_unchanged(path, expected)
-            if expected != "absent":
-                self._backup.announce(relative, expected, "absent")
-                path.unlink()
+        with self.step() as step:
+            step.remove(relative, expected=expected)
 
-    def update(self, relative: str, change: SharedChange, *, check: Callable[[Path], object] | None = None) -> None:
+    def update(self, relative: str, change: SharedChange, *, check: Check | None = None) -> None:
         """Make a change to the newest state of a file that all images share.
 
         Parameters
@@ -169,40 +168,5 @@ class Transaction:
         ProjectAccessError, ProjectLockedError
             As for :meth:`publish`.
         """
-        for attempt in range(_ATTEMPTS):
-            try:
-                with self._whole, self._backup.noted(relative, change):
-                    self._update_once(relative, change, check)
-                return
-            except (ProjectChangedError, ProjectFormatError):
-                if attempt + 1 == _ATTEMPTS:
-                    raise
-                time.sleep(_PAUSE_S)
-
-    def _update_once(self, relative: str, change: SharedChange, check: Callable[[Path], object] | None) -> None:
-        path = inside(self._folder, relative)
-        try:
-            with access_errors(path):
-                present = read_bounded(path)
-        except FileNotFoundError:
-            present = None
-        new = change.apply(present, path)
-        if new is None:
-            self.remove(relative, expected=digest(present))
-        elif new != present:
-            self.publish(relative, expected=digest(present), write=lambda file: file.write_bytes(new), check=check)
-
-    def _require_unchanged(self, path: Path, expected: str) -> tuple[int, ...]:
-        """Signature of a file that still is what was read."""
-        seen = signature(path)
-        if file_digest(path) != expected:
-            raise _changed(path)
-        return seen
-
-
-def _changed(path: Path) -> ProjectChangedError:
-    return ProjectChangedError(
-        "somebody else changed this file after it was read",
-        where=path,
-        remedy="Close the project in QuPath and run again.",
-    )
+        with self.step() as step:
+            step.update(Update(relative, change, check))

@@ -1,0 +1,183 @@
+"""Files that change together: all of them or none, whatever happens in between."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+from her2qp.errors import ProjectAccessError, ProjectChangedError
+from her2qp.qupath.jsonfile import read_bounded
+from her2qp.qupath.transaction.disk import (
+    ABSENT,
+    access_errors,
+    digest,
+    file_digest,
+    flush_file,
+    signature,
+    temporary_for,
+)
+from her2qp.qupath.transaction.journal import Change, Journal
+from her2qp.qupath.transaction.places import inside
+from her2qp.qupath.transaction.shared import SharedChange
+
+Check = Callable[[Path], object]
+"""Reads a new file back and raises if it is not what it should be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A change of a file that all images share."""
+
+    path: str
+    change: SharedChange
+    check: Check | None = None
+
+
+class Step:
+    """Collects changes of files, and makes them together.
+
+    A new file is written beside the old one, forced to disk and read back when it is collected. When all are there, a
+    :class:`~her2qp.qupath.transaction.journal.Journal` says so, and they take the old ones' places.
+
+    Parameters
+    ----------
+    project_folder
+        Folder of the project.
+    """
+
+    def __init__(self, project_folder: Path) -> None:
+        self._folder = project_folder
+        self._changes: dict[str, Change] = {}
+        self._updates: list[Update] = []
+        self._temporaries: list[tuple[Path, bool]] = []
+
+    @property
+    def updates(self) -> Sequence[Update]:
+        """Changes of files that all images share, to be made to what those files hold in the end."""
+        return self._updates
+
+    def publish(
+        self, relative: str, *, expected: str, write: Callable[[Path], object], check: Check | None = None
+    ) -> bool:
+        """Write the new content of a file; see :meth:`her2qp.qupath.transaction.Transaction.publish`."""
+        if relative in self._changes:
+            raise ValueError(f"{relative} changes twice in one step")
+        change = self._written(relative, expected, write, check)
+        if change.before != change.after:
+            self._changes[relative] = change
+        return change.before != change.after
+
+    def _written(self, relative: str, expected: str, write: Callable[[Path], object], check: Check | None) -> Change:
+        path = inside(self._folder, relative)
+        temporary = temporary_for(path)
+        with access_errors(path):
+            self._temporaries.append((temporary, not path.parent.exists()))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(temporary)
+            flush_file(temporary)
+            if check is not None:
+                check(temporary)
+            return Change(relative, expected, file_digest(temporary))
+
+    def remove(self, relative: str, *, expected: str) -> None:
+        """Delete a file; does nothing where `expected` says that there is none."""
+        inside(self._folder, relative)
+        if expected != ABSENT:
+            self._changes[relative] = Change(relative, expected, ABSENT)
+
+    def update(self, update: Update) -> None:
+        """Make a change to what a shared file will hold when the step is made."""
+        self._updates.append(update)
+
+    def commit(self, announced: Callable[[Sequence[Change]], contextlib.AbstractContextManager[None]]) -> None:
+        """Make all changes. The caller holds the lock of the project.
+
+        Parameters
+        ----------
+        announced
+            Is told the changes before the first of them happens, and whether they failed.
+
+        Raises
+        ------
+        ProjectChangedError
+            A file is not the one that was read; none was changed.
+        ProjectFormatError
+            A file that all images share is not what it should be; none was changed.
+        ProjectAccessError
+            A file could not be replaced; those that were are as before. Where even that is impossible, the journal
+            stays, and the next run puts the project right.
+        """
+        changes = [*self._changes.values(), *self._updated()]
+        if not changes:
+            return
+        seen = [self._require_unchanged(change) for change in changes]
+        with announced(changes):
+            journal = Journal(self._folder, tuple(changes))
+            try:
+                journal.begin()
+                for change, before in zip(changes, seen, strict=True):
+                    if signature(self._folder / change.path) != before:
+                        raise _changed(self._folder / change.path)
+                journal.go_forward()
+            except BaseException:
+                with contextlib.suppress(OSError, ProjectAccessError):
+                    journal.go_back()
+                raise
+
+    def _updated(self) -> list[Change]:
+        """Apply the updates to the newest state of the shared files."""
+        changes: list[Change] = []
+        for relative in dict.fromkeys(update.path for update in self._updates):
+            path = inside(self._folder, relative)
+            updates = [update for update in self._updates if update.path == relative]
+            present = content = _read(path)
+            for update in updates:
+                content = update.change.apply(content, path)
+            if content is None and present is not None:
+                changes.append(Change(relative, digest(present), ABSENT))
+            elif content is not None and content != present:
+                check = next((update.check for update in updates if update.check is not None), None)
+                changes.append(self._written(relative, digest(present), partial(_write, content), check))
+        return changes
+
+    def _require_unchanged(self, change: Change) -> tuple[int, ...]:
+        """Signature of a file that still is what was read."""
+        path = self._folder / change.path
+        with access_errors(path):
+            found = signature(path)
+            if file_digest(path) != change.before:
+                raise _changed(path)
+        return found
+
+    def discard(self) -> None:
+        """Delete what was written and is not in place, unless a journal that is still there counts on it."""
+        if Journal.path_in(self._folder).exists():
+            return
+        for temporary, made_folder in self._temporaries:
+            with contextlib.suppress(OSError):
+                temporary.unlink(missing_ok=True)
+                if made_folder and not any(temporary.parent.iterdir()):
+                    temporary.parent.rmdir()
+
+
+def _read(path: Path) -> bytes | None:
+    try:
+        with access_errors(path):
+            return read_bounded(path)
+    except FileNotFoundError:
+        return None
+
+
+def _write(content: bytes, path: Path) -> None:
+    path.write_bytes(content)
+
+
+def _changed(path: Path) -> ProjectChangedError:
+    return ProjectChangedError(
+        "somebody else changed this file after it was read",
+        where=path,
+        remedy="Close the project in QuPath and run again.",
+    )
