@@ -13,6 +13,8 @@ fresh copy of a small project and is killed, or meets an error of the operating 
 4. `undo`, until there is nothing to undo, must give back every byte from before.
 """
 
+# ruff: noqa: T201
+
 from __future__ import annotations
 
 import argparse
@@ -92,7 +94,7 @@ def in_child(work: Callable[[], list[str]], project: Path, fault: Fault | None =
         os.close(read_end)
         _work_and_exit(work, project, fault, write_end, watch)
     os.close(write_end)
-    with open(read_end, "rb") as pipe:
+    with os.fdopen(read_end, "rb") as pipe:
         answer = pipe.read()
     status = os.waitpid(child, 0)[1]
     if answer:

@@ -4,6 +4,9 @@ Files are opened by Python's own pure Python implementation of ``open``, so that
 through a function of :mod:`os`, and each of those is wrapped. ``test_nothing_is_missed.py`` proves it against strace.
 """
 
+# pathlib calls what is wrapped here, so it is not used
+# ruff: noqa: PTH100, PTH118, PTH119, PTH120
+
 from __future__ import annotations
 
 import _pyio
@@ -63,7 +66,7 @@ class Fault:
 
 
 class Interposer:
-    """Counts the calls of this process that concern `folder`, and lets `fault` happen. For good: use it after a fork."""
+    """Counts the calls of this process that concern `folder`, and lets `fault` happen; for good, so in a fork only."""
 
     def __init__(self, folder: os.PathLike[str], fault: Fault | None = None) -> None:
         self.folder = os.path.realpath(folder)
