@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,9 +69,7 @@ def probe_site(cases: Cases, embeddings: NDArray[np.floating], seed: int = 0) ->
     if enough.sum() < 2:
         raise EvaluationError(f"fewer than two sites have {_PROBE_FOLDS} patients: there is no site to tell")
     rows = np.flatnonzero(enough[site])
-    by_site = replace(
-        cases.take(rows), labels=(np.cumsum(enough) - 1)[site[rows]], classes=tuple(map(str, names[enough]))
-    )
+    by_site = cases.take(rows).relabelled((np.cumsum(enough) - 1)[site[rows]], tuple(map(str, names[enough])))
     fold = stratified_folds(by_site.labels, by_site.patients, _PROBE_FOLDS, seed)
     probabilities = np.zeros((len(rows), len(by_site.classes)))
     for number in range(_PROBE_FOLDS):

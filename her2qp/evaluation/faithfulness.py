@@ -52,7 +52,9 @@ class Faithfulness:
         return _area(self.insertion - self.random_insertion)
 
 
-def faithfulness(judge: Judge, attention: NDArray[np.floating], *, orders: int = 5, seed: int = 0) -> Faithfulness:
+def faithfulness_curves(
+    judge: Judge, attention: NDArray[np.floating], *, orders: int = 5, seed: int = 0
+) -> Faithfulness:
     """Take the tiles of a slide away, and put them in, by attention and at random.
 
     Parameters

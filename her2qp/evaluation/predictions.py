@@ -112,6 +112,17 @@ class Cases:
         first = np.sort(first)
         return replace(self.take(first), slides=self.patients[first])
 
+    def relabelled(self, labels: NDArray[np.int64], classes: tuple[str, ...]) -> Cases:
+        """Return the same slides with other labels, for another question; predictions are left behind."""
+        return Cases(
+            labels=labels,
+            classes=classes,
+            patients=self.patients,
+            slides=self.slides,
+            sites=self.sites,
+            covariates=self.covariates,
+        )
+
     def judged(self, probabilities: ArrayLike, name: str) -> Predictions:
         """Return what somebody called `name` says of these cases.
 

@@ -53,14 +53,7 @@ def test_a_case_never_sees_its_own_label() -> None:
         for case in (0, 7):
             changed = cases.labels.copy()
             changed[case] = 1 - changed[case]
-            other = Cases(
-                labels=changed,
-                classes=cases.classes,
-                patients=cases.patients,
-                slides=cases.slides,
-                sites=cases.sites,
-                covariates=cases.covariates,
-            )
+            other = cases.relabelled(changed, cases.classes)
             after = out_of_fold(baseline, other, fold, "b").probabilities
             same_fold = fold == fold[case]
             assert np.array_equal(before[same_fold], after[same_fold])
@@ -109,11 +102,11 @@ def test_permuted_labels_keep_the_counts_and_the_patients_together() -> None:
 
 def test_chance_lies_around_a_half_and_as_wide_as_theory_says() -> None:
     p = make_predictions(150, classes=("negative", "positive"))
-    null = permutation_null(p)["auc(positive)"]
+    null = permutation_null(p, permutations=300)["auc(positive)"]
     positives, negatives = p.counts[1], p.counts[0]
     sd = np.sqrt((len(p) + 1) / (12 * positives * negatives))  # of the Mann-Whitney statistic, as a share of pairs
     assert null.estimate == pytest.approx(0.5, abs=0.01)
-    assert (null.high - null.low) / 2 == pytest.approx(1.96 * sd, rel=0.12)
+    assert (null.high - null.low) / 2 == pytest.approx(1.96 * sd, rel=0.15)
 
 
 def test_tcga_sites_alone_reach_the_published_figure(shared: Path) -> None:
@@ -138,13 +131,7 @@ def test_tcga_zero_against_low_and_clinic_alone(shared: Path) -> None:
     clinic = summarise(out_of_fold(covariates_only(list(cases.covariates)), cases, fold, "clinic"))
     assert clinic["auc_macro_ovr"] == pytest.approx(0.508, abs=0.03)
     low = cases.take(cases.labels <= 2)
-    grouped = Cases(
-        labels=np.minimum(low.labels, 1),
-        classes=("0", "low"),
-        patients=low.patients,
-        slides=low.slides,
-        sites=low.sites,
-    )
+    grouped = low.relabelled(np.minimum(low.labels, 1), ("0", "low"))
     fold = stratified_folds(grouped.labels, grouped.patients)
     found = summarise(out_of_fold(site_only, grouped, fold, "site"))
     assert found["auc(low)"] == pytest.approx(0.823, abs=0.02)

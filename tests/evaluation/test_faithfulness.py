@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from her2qp.errors import EvaluationError
-from her2qp.evaluation.faithfulness import SHARES, faithfulness, mean_gains
+from her2qp.evaluation.faithfulness import SHARES, faithfulness_curves, mean_gains
 
 
 def make_slide(seed: int, tiles: int = 100) -> np.ndarray:
@@ -20,7 +20,7 @@ def judge_of(evidence: np.ndarray):
 
 def test_curves_by_hand() -> None:
     evidence = np.arange(10.0)
-    curves = faithfulness(lambda rows: float(evidence[rows].mean()), evidence, orders=3)
+    curves = faithfulness_curves(lambda rows: float(evidence[rows].mean()), evidence, orders=3)
     # Insertion in order of attention: 9, then 9 and 8, ...; the emptiest bag holds one tile.
     assert curves.insertion == pytest.approx([9, 9, 8.5, 8, 7.5, 7, 6.5, 6, 5.5, 5, 4.5])
     assert curves.deletion == pytest.approx([4.5, 4, 3.5, 3, 2.5, 2, 1.5, 1, 0.5, 0, 0])
@@ -38,7 +38,7 @@ def test_faithful_attention_gains_and_random_and_wrong_ones_do_not() -> None:
     gains = {}
     for kind, attend in kinds.items():
         rng = np.random.default_rng(3)
-        curves = [faithfulness(judge_of(e), attend(e, rng), seed=k) for k, e in enumerate(slides)]
+        curves = [faithfulness_curves(judge_of(e), attend(e, rng), seed=k) for k, e in enumerate(slides)]
         gains[kind] = mean_gains(curves)
     for name in ("deletion", "insertion"):
         assert gains["faithful"][name].low > 0.1
@@ -53,16 +53,16 @@ def test_the_judge_gets_ascending_rows_and_never_an_empty_bag() -> None:
         asked.append(rows)
         return 0.5
 
-    curves = faithfulness(judge, np.array([0.2, 0.7, 0.1]), orders=2)
+    curves = faithfulness_curves(judge, np.array([0.2, 0.7, 0.1]), orders=2)
     assert all(len(rows) and (np.diff(rows) > 0).all() for rows in asked)
     assert curves.deletion_gain == curves.insertion_gain == 0
-    single = faithfulness(judge, np.array([1.0]))
+    single = faithfulness_curves(judge, np.array([1.0]))
     assert single.deletion.tolist() == [0.5] * 11
 
 
 def test_attention_that_is_none() -> None:
     for attention in ([], [np.nan, 1.0]):
         with pytest.raises(EvaluationError, match="attention"):
-            faithfulness(lambda rows: 0.5, np.array(attention))
+            faithfulness_curves(lambda rows: 0.5, np.array(attention))
     with pytest.raises(EvaluationError, match="no slide"):
         mean_gains([])

@@ -1,0 +1,85 @@
+"""What is known beside predictions, and the baselines that it allows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from her2qp.evaluation.baselines import Baseline, covariates_only, majority_class, out_of_fold, site_only
+from her2qp.evaluation.faithfulness import Faithfulness
+from her2qp.evaluation.predictions import Cases, Predictions
+from her2qp.training.folds import PatientTable, stratified_folds
+
+_FOLDS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False, kw_only=True)
+class Evidence:
+    """What is known beside the predictions of a model; all of it may be missing.
+
+    Parameters
+    ----------
+    training
+        The cases that the model learnt from: the baselines learn from the same. Without them they learn from the
+        judged cases themselves, out of fold.
+    validation
+        Predictions of the same model for the validation cases, on which thresholds are chosen.
+    members
+        Predictions of the single models of which the judged ones are the mean, for their spread.
+    clinical
+        Covariates that the clinic knows without a slide: receptors, grade, histology.
+    tumour_area
+        Covariate that holds the area, or the number of tiles, that the model saw.
+    embeddings
+        Of each judged slide, shape (n, d), to probe for the site.
+    faithfulness
+        Of single slides; see :func:`her2qp.evaluation.faithfulness_curves`.
+    """
+
+    training: Cases | None = None
+    validation: Predictions | None = None
+    members: Sequence[Predictions] = ()
+    clinical: Sequence[str] = ()
+    tumour_area: str | None = None
+    embeddings: NDArray[np.floating] | None = None
+    faithfulness: Sequence[Faithfulness] = ()
+
+    def by_patient(self) -> Self:
+        """Return the same with one case a patient; embeddings and faithfulness stay those of slides."""
+        return replace(
+            self,
+            training=None if self.training is None else self.training.by_patient(),
+            validation=None if self.validation is None else self.validation.by_patient(),
+            members=[member.by_patient() for member in self.members],
+        )
+
+    def baselines(self, cases: Cases, seed: int) -> tuple[dict[str, Predictions], list[str]]:
+        """Judge cases by everything that needs no morphology.
+
+        Returns
+        -------
+        baselines, notes
+            Predictions by name of the baseline; what could not be had, and why.
+        """
+        training = self.training
+        found = {"majority class": cases.judged(majority_class(training or cases, cases), "majority class")}
+        wanted: dict[str, Baseline] = {}
+        if cases.sites is not None and (training is None or training.sites is not None):
+            wanted["site only"] = site_only
+        if self.clinical:
+            wanted["clinical only"] = covariates_only(self.clinical)
+        if self.tumour_area is not None:
+            wanted["tumour area only"] = covariates_only([self.tumour_area])
+        if training is not None:
+            return found | {name: cases.judged(learn(training, cases), name) for name, learn in wanted.items()}, []
+        labels = PatientTable.of(cases.labels, cases.patients).labels
+        rarest = int(np.unique(labels, return_counts=True)[1].min())
+        if rarest < 2:
+            return found, ["A class has a single patient: no baseline but the majority class could learn out of fold."]
+        fold = stratified_folds(cases.labels, cases.patients, min(_FOLDS, rarest), seed)
+        notes = ["The baselines learnt from the judged cases themselves, out of fold."] if wanted else []
+        return found | {name: out_of_fold(learn, cases, fold, name) for name, learn in wanted.items()}, notes
