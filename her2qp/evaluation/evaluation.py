@@ -125,7 +125,8 @@ def evaluate(
     Raises
     ------
     EvaluationError
-        All cases have one class, a named covariate is missing, or slides of a patient have different labels.
+        All cases have one class, a named covariate is missing, slides of a patient have different labels, or judged
+        patients are among the training or validation cases.
 
     Examples
     --------
@@ -134,6 +135,7 @@ def evaluate(
     >>> write_report("evaluation.html", found)  # doctest: +SKIP
     """
     beside = evidence or Evidence()
+    beside.must_fit(predictions)
     judged, beside = (predictions.by_patient(), beside.by_patient()) if by == "patient" else (predictions, beside)
     if np.count_nonzero(judged.counts) < 2:
         only = judged.classes[judged.labels[0]]

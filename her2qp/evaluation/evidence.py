@@ -9,6 +9,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from her2qp.errors import EvaluationError
 from her2qp.evaluation.baselines import Baseline, covariates_only, majority_class, out_of_fold, site_only
 from her2qp.evaluation.faithfulness import Faithfulness
 from her2qp.evaluation.predictions import Cases, Predictions
@@ -47,6 +48,29 @@ class Evidence:
     tumour_area: str | None = None
     embeddings: NDArray[np.floating] | None = None
     faithfulness: Sequence[Faithfulness] = ()
+
+    def must_fit(self, judged: Predictions) -> None:
+        """Refuse evidence that is about other classes, or that makes the judged cases known beforehand.
+
+        Raises
+        ------
+        EvaluationError
+            The classes differ, or a judged patient is among the training or validation cases.
+        """
+        known = {"training": self.training, "validation": self.validation}
+        for name, cases in [*known.items(), *((member.name, member) for member in self.members)]:
+            if cases is not None and cases.classes != judged.classes:
+                raise EvaluationError(
+                    f"the classes of {name} are {', '.join(cases.classes)}, those judged {', '.join(judged.classes)}"
+                )
+        for name, cases in known.items():
+            shared = set() if cases is None else {*cases.patients} & {*judged.patients}
+            if shared:
+                raise EvaluationError(
+                    f"{len(shared)} of the judged patients are among the {name} cases, {min(shared)} for one",
+                    where=judged.name,
+                    remedy="Judge a model on patients that it and its thresholds were not made with.",
+                )
 
     def by_patient(self) -> Self:
         """Return the same with one case a patient; embeddings and faithfulness stay those of slides."""

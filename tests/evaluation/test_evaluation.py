@@ -69,7 +69,7 @@ def test_everything_asked_for_is_there_and_goes_into_json() -> None:
     evidence = Evidence(
         clinical=["ER"],
         tumour_area="area",
-        validation=make_predictions(50, seed=4),
+        validation=make_predictions(50, seed=4, prefix="V"),
         members=[make_predictions(90, noise_seed=k) for k in range(3)],
         embeddings=np.random.default_rng(0).normal(size=(90, 5)),
     )
@@ -93,12 +93,23 @@ def test_several_slides_of_a_patient_are_judged_once_unless_asked_otherwise() ->
 
 def test_baselines_learn_from_the_training_cases_where_there_are_any() -> None:
     p = make_predictions(60)
-    training = make_predictions(200, seed=7)
+    training = make_predictions(200, seed=7, prefix="T")
     commonest = int(training.counts.argmax())
     found = evaluate(p, Evidence(training=training), **FEW)
     assert found.baseline_metrics["majority class"]["accuracy"].estimate == np.mean(p.labels == commonest)
     assert found.notes == ()
     assert any("out of fold" in note for note in evaluate(p, **FEW).notes)
+
+
+def test_a_patient_who_was_learnt_from_is_not_judged() -> None:
+    p = make_predictions(60)
+    with pytest.raises(EvaluationError, match="5 of the judged patients are among the training cases, P0 for one"):
+        evaluate(p, Evidence(training=p.take(np.arange(5))), **FEW)
+    with pytest.raises(EvaluationError, match="1 of the judged patients are among the validation cases"):
+        evaluate(p, Evidence(validation=p.take(np.array([3]))), **FEW)
+    other = make_predictions(60, classes=("0", "low", "positive"), prefix="T")
+    with pytest.raises(EvaluationError, match="the classes of training are 0, low, positive"):
+        evaluate(p, Evidence(training=other), **FEW)
 
 
 def test_a_model_that_reads_the_site_is_told_so(shared: Path) -> None:
