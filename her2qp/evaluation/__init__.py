@@ -3,6 +3,7 @@
 Nothing here knows of slides, QuPath or PyTorch: predictions of any model can be judged, from arrays or from CSV.
 """
 
+from her2qp.evaluation.alignment import mean_of
 from her2qp.evaluation.attentionmaps import AttentionMap
 from her2qp.evaluation.baselines import covariates_only, majority_class, out_of_fold, site_only
 from her2qp.evaluation.comparison import compare
@@ -38,6 +39,7 @@ __all__ = [
     "faithfulness_curves",
     "majority_class",
     "mean_gains",
+    "mean_of",
     "out_of_fold",
     "permutation_null",
     "permuted_labels",

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from her2qp.errors import EvaluationError
+from her2qp.evaluation.alignment import aligned
 from her2qp.evaluation.delong import AucDifference, delong_test
 from her2qp.evaluation.intervals import REPLICATES, Interval, percentile_interval, resampled_weights
 from her2qp.evaluation.metrics import METRICS, summarise, summarise_many
@@ -77,7 +77,7 @@ def compare(one: Predictions, other: Predictions, *, replicates: int = REPLICATE
     EvaluationError
         The slides, their labels or the classes are not the same.
     """
-    other = _aligned(one, other)
+    other = aligned(one, other)
     parts = []
     for weights in resampled_weights(one, replicates, seed):
         values, others = summarise_many(one, weights), summarise_many(other, weights)
@@ -94,26 +94,6 @@ def compare(one: Predictions, other: Predictions, *, replicates: int = REPLICATE
         if 2 <= one.counts[k] <= len(one) - 2 and len(set(one.patients)) == len(one)
     }
     return Comparison(one.name, other.name, len(one), differences, delong)
-
-
-def _aligned(one: Predictions, other: Predictions) -> Predictions:
-    if one.classes != other.classes:
-        raise EvaluationError(f"the classes of {one.name} are {one.classes}, those of {other.name} {other.classes}")
-    row_of = {slide: row for row, slide in enumerate(other.slides)}
-    missing = [slide for slide in one.slides if slide not in row_of]
-    if missing or len(one) != len(other):
-        raise EvaluationError(
-            f"{one.name} and {other.name} are not about the same slides"
-            + (f": {missing[0]} is missing in {other.name}" if missing else ""),
-            remedy="Compare models on the same test slides.",
-        )
-    other = other.take(np.array([row_of[slide] for slide in one.slides]))
-    differing = np.flatnonzero((one.labels != other.labels) | (one.patients != other.patients))
-    if len(differing):
-        raise EvaluationError(
-            f"{one.name} and {other.name} give it different labels or patients", where=one.slides[differing[0]]
-        )
-    return other
 
 
 def _difference(estimate: float, resampled: np.ndarray) -> Difference:

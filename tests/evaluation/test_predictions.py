@@ -9,6 +9,7 @@ import pytest
 from evaluation.cases import make_predictions
 
 from her2qp.errors import EvaluationError
+from her2qp.evaluation.alignment import mean_of
 from her2qp.evaluation.predictions import Cases
 from her2qp.evaluation.predictions_file import read_predictions, write_predictions
 
@@ -55,6 +56,18 @@ def test_a_patient_with_several_slides_counts_once_with_their_mean() -> None:
     )
     with pytest.raises(EvaluationError, match="P: the patient's slides have different labels"):
         torn.by_patient()
+
+
+def test_the_mean_of_models_on_the_same_slides_in_any_order() -> None:
+    members = [make_predictions(30, noise_seed=k) for k in range(3)]
+    shuffled = [members[0], members[1].take(np.arange(30)[::-1]), members[2]]
+    mean = mean_of(shuffled, "five folds")
+    assert mean.probabilities == pytest.approx(sum(m.probabilities for m in members) / 3)
+    assert mean.name == "five folds"
+    with pytest.raises(EvaluationError, match="not about the same slides"):
+        mean_of([members[0], members[1].take(np.arange(29))], "m")
+    with pytest.raises(EvaluationError, match="no predictions"):
+        mean_of([], "m")
 
 
 @pytest.mark.parametrize(
