@@ -192,7 +192,7 @@ def test_regions_are_disjoint_and_lose_nothing_in_any_order(annotate: Annotate, 
     assert sum(shape.area for shape in shapes) == pytest.approx(expected.area, rel=1e-9, abs=1e-6)
     assert shapely.union_all(shapes).area == pytest.approx(expected.area, rel=1e-9, abs=1e-6)
 
-    random.Random(seed).shuffle(annotations)  # noqa: S311 -- an order, no secret
+    random.Random(seed).shuffle(annotations)
     areas = {r.annotation_id: r.geometry.area for r in found.regions}
     assert {r.annotation_id: r.geometry.area for r in regions_of(*annotations).regions} == pytest.approx(
         areas, rel=1e-9
