@@ -99,7 +99,8 @@ class Evidence:
         if self.tumour_area is not None:
             wanted["tumour area only"] = covariates_only([self.tumour_area])
         if training is not None:
-            return found | {name: cases.judged(learn(training, cases), name) for name, learn in wanted.items()}, []
+            found |= {name: cases.judged(learn(training, cases), name) for name, learn in wanted.items()}
+            return found, _shared_sites(training, cases)
         labels = PatientTable.of(cases.labels, cases.patients).labels
         rarest = int(np.unique(labels, return_counts=True)[1].min())
         if rarest < 2:
@@ -107,3 +108,12 @@ class Evidence:
         fold = stratified_folds(cases.labels, cases.patients, min(_FOLDS, rarest), seed)
         notes = ["The baselines learnt from the judged cases themselves, out of fold."] if wanted else []
         return found | {name: out_of_fold(learn, cases, fold, name) for name, learn in wanted.items()}, notes
+
+
+def _shared_sites(training: Cases, judged: Cases) -> list[str]:
+    if training.sites is None or judged.sites is None:
+        return []
+    share = np.isin(judged.sites, training.sites).mean()
+    if share == 0:
+        return ["No judged case comes from a site that the model learnt from."]
+    return [f"{share:.0%} of the judged cases come from sites that the model learnt from: the figures hold for those."]

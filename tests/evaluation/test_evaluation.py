@@ -97,7 +97,13 @@ def test_baselines_learn_from_the_training_cases_where_there_are_any() -> None:
     commonest = int(training.counts.argmax())
     found = evaluate(p, Evidence(training=training), **FEW)
     assert found.baseline_metrics["majority class"]["accuracy"].estimate == np.mean(p.labels == commonest)
-    assert found.notes == ()
+    assert found.notes == (
+        "100% of the judged cases come from sites that the model learnt from: the figures hold for those.",
+    )
+    elsewhere = replace(training, sites=np.full(200, "elsewhere"))
+    assert evaluate(p, Evidence(training=elsewhere), **FEW).notes == (
+        "No judged case comes from a site that the model learnt from.",
+    )
     assert any("out of fold" in note for note in evaluate(p, **FEW).notes)
 
 
