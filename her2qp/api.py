@@ -102,7 +102,9 @@ def inspect(project: str | Path, *, backend: Backend = "auto") -> dict[str, Any]
         return {**inspect_project(opened), "backend": choose_backend(backend, opened.qupath_version)}
 
 
-def clear(project: str | Path, *, images: Sequence[str] = (), backend: Backend = "auto") -> list[Cleared]:
+def clear(
+    project: str | Path, *, images: Sequence[str] = (), backend: Backend = "auto", wait_s: float = 0.0
+) -> list[Cleared]:
     """Remove exactly what her2qp wrote.
 
     Parameters
@@ -113,6 +115,8 @@ def clear(project: str | Path, *, images: Sequence[str] = (), backend: Backend =
         Glob patterns of image names; all images without one.
     backend
         Whose code rewrites the images' data.
+    wait_s
+        How long to wait for another run that works on the same image, in seconds.
 
     Raises
     ------
@@ -123,27 +127,31 @@ def clear(project: str | Path, *, images: Sequence[str] = (), backend: Backend =
     from her2qp.scoring.clear import clear_project
 
     with open_project(project, mode="r+", backend=backend) as opened:
-        return clear_project(opened, images)
+        return clear_project(opened, images, wait_s=wait_s)
 
 
-def undo(project: str | Path) -> Restored:
-    """Put back the state before the last run, byte for byte.
+def undo(project: str | Path, *, run: str | None = None) -> Restored:
+    """Put back the state before a run, byte for byte; what others did to other images since stays.
 
     Parameters
     ----------
     project
         A ``.qpproj`` file or its folder.
+    run
+        Number or id of the run; None is the last.
 
     Raises
     ------
     RunError
-        There is no run to undo.
+        There is no such run to undo.
     ProjectChangedError
-        Somebody saved since the run; undoing it would lose that work.
+        Somebody saved one of its images since the run; undoing it would lose that work. Nothing is changed.
+    ProjectLockedError
+        The run goes on, or another works on one of its images.
     """
-    from her2qp.scoring.undo import undo_last_run
+    from her2qp.scoring.undo import undo_run
 
-    return undo_last_run(Path(project))
+    return undo_run(Path(project), run)
 
 
 def export_objects(
@@ -168,8 +176,12 @@ def export_objects(
     return export_project(Path(project), Path(out), format, images)
 
 
-def import_objects(project: str | Path, file: str | Path, *, image: str, backend: Backend = "auto") -> int:
+def import_objects(
+    project: str | Path, file: str | Path, *, image: str, backend: Backend = "auto", wait_s: float = 0.0
+) -> int:
     """Add the objects of a GeoJSON file to an image; what is there already stays.
+
+    A result that a run of her2qp kept aside in the project replaces the image's earlier one, as that run would have.
 
     Parameters
     ----------
@@ -181,6 +193,8 @@ def import_objects(project: str | Path, file: str | Path, *, image: str, backend
         Name of the image.
     backend
         Whose code rewrites the image's data.
+    wait_s
+        How long to wait for a run that works on the same image, in seconds.
 
     Returns
     -------
@@ -196,7 +210,7 @@ def import_objects(project: str | Path, file: str | Path, *, image: str, backend
     """
     from her2qp.exchange import import_file
 
-    return import_file(Path(project), Path(file), image, backend)
+    return import_file(Path(project), Path(file), image, backend, wait_s)
 
 
 def doctor(project: str | Path | None = None, *, repair: bool = False) -> list[Finding]:

@@ -6,20 +6,22 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from her2qp.errors import Her2qpError, ProjectAccessError
+from her2qp.provenance import now, versions
 from her2qp.qupath.edits import HierarchyEdit
-from her2qp.scoring.records import RunRecords
-from her2qp.scoring.run import choose_images
+from her2qp.qupath.tiletables import without_ids
+from her2qp.scoring.aside import bring_in, run_of
+from her2qp.scoring.records import RunId, RunRecords, result_now
+from her2qp.scoring.run import choose_images, existing_of, write_back
+from her2qp.scoring.writeback import WriteBack
 
 if TYPE_CHECKING:
     from her2qp.qupath.imageentry import ImageEntry
+    from her2qp.qupath.objects import PathObject, TileTable
 
 ExportFormat = Literal["geojson", "csv"]
-
-_NAME_BYTES = 150
-"""Of the 255 that a file name may have, with room for what comes before and after the image's name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,7 @@ def _paths(out: Path, images: Sequence[ImageEntry], format: ExportFormat) -> lis
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ProjectAccessError(f"the folder cannot be made ({error.strerror})", where=out) from error
-    return [out / f"{entry.id}-{_file_name(entry.name)}.{format}" for entry in images]
-
-
-def _file_name(name: str) -> str:
-    """Return an image's name without what a file system would take for something else, and not too long for it."""
-    plain = re.sub(r'[\x00-\x1f<>:"/\\|?*\ud800-\udfff]+', "_", name)
-    return plain.encode()[:_NAME_BYTES].decode(errors="ignore").strip(". ") or "image"
+    return [out / f"{entry.file_stem}.{format}" for entry in images]
 
 
 def _write(entry: ImageEntry, path: Path, format: ExportFormat) -> int:
@@ -84,23 +80,45 @@ def _write(entry: ImageEntry, path: Path, format: ExportFormat) -> int:
     return int(write(path, entry.hierarchy.objects_but_tiles(), tiles=entry.tiles()))
 
 
-def import_file(project: Path, file: Path, image: str, backend: Literal["auto", "paquo", "native"]) -> int:
+def import_file(
+    project: Path, file: Path, image: str, backend: Literal["auto", "paquo", "native"], wait_s: float = 0.0
+) -> int:
     """Add the objects of a GeoJSON file to an image; see :func:`her2qp.import_objects`."""
     from her2qp.qupath import open_project
     from her2qp.qupath.geojson import load_geojson
-    from her2qp.qupath.tiletables import without_ids
 
     objects, tiles = load_geojson(file)
     with open_project(project, mode="r+", backend=backend) as opened:
-        entry = opened.image(image)
-        present = entry.hierarchy.ids()
-        new = HierarchyEdit(
-            add_objects=tuple(obj for obj in objects if obj.id not in present),
-            add_tiles=without_ids(tiles, present),
-        )
-        if not new.is_empty:
-            run = RunRecords(opened.folder).next_id()
-            with opened.transaction(run.text, command="import"):
-                entry.edit(new)
-                entry.save()
-    return len(new.add_objects) + (len(new.add_tiles) if new.add_tiles is not None else 0)
+        entry, records = opened.image(image), RunRecords(opened.folder)
+        with entry.claim("import", wait_s=wait_s):
+            kept = run_of(file, opened.folder, entry)
+            if kept is None:
+                change = _addition(entry, objects, tiles)
+            else:
+                written = records.history().metadata.get((entry.id, kept), {})
+                change = bring_in(existing_of(entry, records.history()), objects, tiles, written)
+            if not change.edit.is_empty:
+                run = records.begin("import")
+                with opened.transaction(run.text, command="import"):
+                    write_back(entry, change)
+                records.write(run, _record(run, entry, file, change, kept))
+    return change.added
+
+
+def _addition(entry: ImageEntry, objects: Sequence[PathObject], tiles: TileTable) -> WriteBack:
+    present = entry.hierarchy.ids()
+    new = tuple(obj for obj in objects if obj.id not in present)
+    return WriteBack(HierarchyEdit(add_objects=new, add_tiles=without_ids(tiles, present)), dict(entry.metadata))
+
+
+def _record(run: RunId, entry: ImageEntry, file: Path, change: WriteBack, kept: str | None) -> dict[str, Any]:
+    image: dict[str, Any] = {
+        "id": entry.id,
+        "name": entry.name,
+        "objects_added": change.added,
+        "objects_removed": len(change.edit.remove),
+    }
+    if kept is not None:
+        image |= result_now(run, run=kept, tiles=change.added).to_json()
+    facts = {"run": run.text, "number": run.number, "command": "import", "finished": now().isoformat()}
+    return {**facts, "versions": versions(), "file": str(file), "images": [image]}

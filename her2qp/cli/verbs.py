@@ -42,6 +42,9 @@ ImagesOption = Annotated[
 BackendOption = Annotated[
     Backend, typer.Option("--backend", help="QuPath's own code (paquo), pure Python (native), or paquo where it can.")
 ]
+WaitOption = Annotated[
+    float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for another run that works on an image.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
 
@@ -125,6 +128,7 @@ def score(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write an HTML report.")] = None,
+    wait: WaitOption = 0.0,
 ) -> None:
     """Score the annotated tumour regions and write tiles, measurements and metadata back. Research use only."""
     from her2qp.cli.progress import ProgressMonitor
@@ -141,6 +145,7 @@ def score(
                 backend=backend.value,
                 mpp=mpp,
                 dry_run=dry_run,
+                wait_s=wait,
                 **{name: value for name, value in chosen.items() if value},
             )
         if as_json:
@@ -155,22 +160,30 @@ def score(
 
 
 @app.command()
-def clear(project: ProjectArgument, image: ImagesOption = None, backend: BackendOption = Backend.AUTO) -> None:
+def clear(
+    project: ProjectArgument,
+    image: ImagesOption = None,
+    backend: BackendOption = Backend.AUTO,
+    wait: WaitOption = 0.0,
+) -> None:
     """Remove exactly what her2qp wrote."""
     from her2qp.cli.tables import print_cleared
 
     with guarded():
-        outcomes = api.clear(project, images=image or (), backend=backend.value)
+        outcomes = api.clear(project, images=image or (), backend=backend.value, wait_s=wait)
         print_cleared(outcomes)
         raise typer.Exit(1 if any(outcome.error for outcome in outcomes) else 0)
 
 
 @app.command()
-def undo(project: ProjectArgument) -> None:
-    """Put back the state before the last run, byte for byte."""
+def undo(
+    project: ProjectArgument,
+    run: Annotated[str | None, typer.Option(metavar="RUN", help="Number or id of the run. [default: the last]")] = None,
+) -> None:
+    """Put back the state before the last run, byte for byte; what others did since stays."""
     with guarded():
-        undone = api.undo(project)
-        typer.echo(f"Undid {undone.command} run {undone.run}: {len(undone.files)} files are as they were before it.")
+        undone = api.undo(project, run=run)
+        typer.echo(f"Undid {undone.command} run {undone.run}: its changes are gone from {len(undone.files)} files.")
 
 
 @app.command()
@@ -196,8 +209,9 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="GeoJSON, plain or gzipped.")],
     image: Annotated[str, typer.Option("--image", metavar="NAME", help="Name of the image that gets the objects.")],
     backend: BackendOption = Backend.AUTO,
+    wait: WaitOption = 0.0,
 ) -> None:
     """Add the objects of a GeoJSON file to an image; what is there already stays."""
     with guarded():
-        count = api.import_objects(project, file, image=image, backend=backend.value)
+        count = api.import_objects(project, file, image=image, backend=backend.value, wait_s=wait)
         typer.echo(f"Added {count} objects to {image}.")

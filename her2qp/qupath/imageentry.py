@@ -25,13 +25,12 @@ from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
 from her2qp.qupath.projectfile import DEFAULT_VERSION, ProjectFile, entry_id_of, entry_metadata
 from her2qp.qupath.serverbuilder import builder_size, nested_uri_builders
 from her2qp.qupath.store import ImageSource
-from her2qp.qupath.transaction.backup import image_part
 from her2qp.qupath.transaction.disk import access_errors, digest, file_digest
-from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock
+from her2qp.qupath.transaction.lock import ImageLock
 from her2qp.qupath.transaction.run import Transaction
 from her2qp.qupath.transaction.shared import MetadataChange
 from her2qp.qupath.transaction.verify import Expectation
-from her2qp.qupath.uris import candidate_paths, find_file, uri_name
+from her2qp.qupath.uris import candidate_paths, file_name, find_file, uri_name
 
 if TYPE_CHECKING:
     from her2qp.qupath.project import Project
@@ -56,7 +55,7 @@ class ImageEntry:
         self._hierarchy: Hierarchy | None = None
         self._seen: str | None = None
         self._edits: list[HierarchyEdit] = []
-        self._lock: ProjectLock | None = None
+        self._lock = ImageLock(project.folder, self.id)
 
     def __repr__(self) -> str:
         return f"<ImageEntry {self.id} {self.name!r}>"
@@ -73,6 +72,11 @@ class ImageEntry:
         """Name that QuPath shows."""
         name = self._image.get("imageName")
         return name if isinstance(name, str) and name else uri_name(self.uri or "") or f"image {self.id}"
+
+    @property
+    def file_stem(self) -> str:
+        """Id and name as the beginning of the name of a file about the image."""
+        return f"{self.id}-{file_name(self.name) or 'image'}"
 
     @property
     def description(self) -> str | None:
@@ -290,8 +294,10 @@ class ImageEntry:
             self._edits.append(edit.check())
 
     def discard(self) -> None:
-        """Drop the queued changes, for instance after a save that failed."""
+        """Drop the queued changes, for instance after a save that failed; the objects are read anew."""
         self._edits, self._metadata = [], entry_metadata(self._image)
+        self.release()
+        self._seen = None
 
     def save(self) -> None:
         """Publish the queued changes of objects and metadata, all of them or none.
@@ -315,7 +321,7 @@ class ImageEntry:
         self._project.require_writable()
         if not self.is_changed:
             return
-        with self._project.running("save") as run, self._locked(run.command):
+        with self._project.running("save") as run, self._lock.hold(run.command):
             newest, before = self._require_same_server(), entry_metadata(self._image)
             with run.step():
                 if self._edits:
@@ -333,14 +339,8 @@ class ImageEntry:
     def claim(self, command: str, *, wait_s: float = 0.0) -> Iterator[None]:
         """Keep other runs of her2qp away from the image, from before it is read until its result is saved.
 
-        What was read of it earlier is forgotten if it changed since, but for changes that are queued.
-
-        Parameters
-        ----------
-        command
-            What is being done, told to others who want the image.
-        wait_s
-            How long to wait for a run that works on the image, in seconds.
+        What was read of it earlier is forgotten if it changed since, but for changes that are queued. `command` tells
+        others who want the image what is being done; `wait_s` is how long to wait for one that works on it, in seconds.
 
         Raises
         ------
@@ -350,24 +350,10 @@ class ImageEntry:
             The image is no longer in the project.
         """
         self._project.require_writable()
-        with self._locked(command, wait_s=wait_s):
+        with self._lock.hold(command, wait_s=wait_s):
             if not self.is_changed:
                 self._refresh()
             yield
-
-    @contextlib.contextmanager
-    def _locked(self, command: str, *, wait_s: float = PATIENCE_S) -> Iterator[None]:
-        """Hold the lock of the image; who undoes a run holds that of the project, and is waited for."""
-        folder = self._project.folder
-        lock = self._lock or ProjectLock(folder, command, part=image_part(self.id), wait_s=wait_s)
-        with lock:
-            with ProjectLock(folder, command, wait_s=PATIENCE_S):
-                pass
-            outer, self._lock = self._lock, lock
-            try:
-                yield
-            finally:
-                self._lock = outer
 
     def _refresh(self) -> None:
         newest, _ = self._project.newest_file()

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from her2qp.errors import ImageNotFoundError, ProjectAccessError
+from her2qp.errors import ImageNotFoundError, ProjectAccessError, ProjectChangedError
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.classlist import CLASS_LIST, parse_class_list
 from her2qp.qupath.imageentry import ImageEntry
@@ -20,7 +20,7 @@ from her2qp.qupath.objects import ImageType
 from her2qp.qupath.projectfile import DEFAULT_VERSION, ProjectFile
 from her2qp.qupath.serverbuilder import new_uri_builder
 from her2qp.qupath.store import Store, StoreName
-from her2qp.qupath.transaction.disk import access_errors, digest
+from her2qp.qupath.transaction.disk import access_errors, digest, when_settled
 from her2qp.qupath.transaction.lock import PATIENCE_S
 from her2qp.qupath.transaction.run import Transaction
 from her2qp.qupath.transaction.shared import ClassListChange
@@ -156,11 +156,14 @@ class Project:
 
     def newest_file(self) -> tuple[ProjectFile, str]:
         """The ``.qpproj`` as it is on disk now, and its digest."""
+        return when_settled(self._read_file)
+
+    def _read_file(self) -> tuple[ProjectFile, str]:
         try:
             with access_errors(self.path):
                 data = read_bounded(self.path)
         except FileNotFoundError as error:
-            raise ProjectAccessError("the project is gone", where=self.path) from error
+            raise ProjectChangedError("the project file is gone", where=self.path) from error
         return ProjectFile.from_bytes(self.path, data), digest(data)
 
     # --- writing ---

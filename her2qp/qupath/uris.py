@@ -11,6 +11,17 @@ from urllib.parse import unquote, urlsplit
 _WINDOWS_DRIVE = re.compile(r"/[A-Za-z]:(/|$)")
 
 
+_NOT_IN_FILE_NAMES = re.compile(r'[\x00-\x1f<>:"/\\|?*\ud800-\udfff]+')
+_NAME_BYTES = 150
+"""Of the 255 that a file name may have, with room for what comes before and after the image's name."""
+
+
+def file_name(name: str) -> str:
+    """A name without what a file system would take for something else, and not too long for it; may be empty."""
+    plain = _NOT_IN_FILE_NAMES.sub("_", name)
+    return plain.encode()[:_NAME_BYTES].decode(errors="ignore").strip(". ")
+
+
 def file_uri(path: Path) -> str:
     """Absolute, percent-encoded ``file:`` URI of a path; the file need not exist."""
     return Path(os.path.abspath(path)).as_uri()  # noqa: PTH100 - resolve() would follow symbolic links

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from her2qp.errors import Her2qpError
 from her2qp.provenance import now, versions
-from her2qp.scoring.records import RunRecords
+from her2qp.scoring.records import LastResult, RunId, RunRecords, result_now
 from her2qp.scoring.run import choose_images, existing_of, write_back
 from her2qp.scoring.writeback import removal
 
@@ -29,6 +29,8 @@ class Cleared:
         Number of tiles removed, of annotations that lost her2qp's measurements, and of metadata keys dropped.
     error
         Why the image could not be cleared; empty if it was.
+    result
+        What of her2qp's is left in it; None if it could not be cleared.
     """
 
     id: int
@@ -37,6 +39,7 @@ class Cleared:
     annotations: int = 0
     metadata: int = 0
     error: str = ""
+    result: LastResult | None = None
 
     @property
     def is_change(self) -> bool:
@@ -44,7 +47,7 @@ class Cleared:
         return bool(self.tiles or self.annotations or self.metadata)
 
 
-def clear_project(project: Project, patterns: Sequence[str] = ()) -> list[Cleared]:
+def clear_project(project: Project, patterns: Sequence[str] = (), *, wait_s: float = 0.0) -> list[Cleared]:
     """Remove her2qp's tiles, measurements, metadata and unused classes from the chosen images.
 
     Parameters
@@ -53,6 +56,8 @@ def clear_project(project: Project, patterns: Sequence[str] = ()) -> list[Cleare
         Open for writing.
     patterns
         Glob patterns of image names; all images without one.
+    wait_s
+        How long to wait for another run that works on the same image, in seconds.
 
     Raises
     ------
@@ -62,30 +67,33 @@ def clear_project(project: Project, patterns: Sequence[str] = ()) -> list[Cleare
         The project is locked or cannot be written.
     """
     records = RunRecords(project.folder)
-    history = records.history()
-    run = records.next_id()
     chosen = choose_images(project, patterns)
+    run = records.begin("clear")
     with project.transaction(run.text, command="clear"):
-        outcomes = [_clear_image(entry, history) for entry in chosen]
-        removed_classes = _drop_unused_classes(project, history.classes_added)
+        outcomes = [_clear_image(entry, records, run, wait_s) for entry in chosen]
+        removed_classes = _drop_unused_classes(project, records.history().classes_added)
         if removed_classes or any(outcome.is_change for outcome in outcomes):
             records.write(run, _record(run.text, run.number, project, outcomes, removed_classes))
+        else:
+            records.withdraw(run)
     return outcomes
 
 
-def _clear_image(entry: ImageEntry, history: Any) -> Cleared:
+def _clear_image(entry: ImageEntry, records: RunRecords, run: RunId, wait_s: float) -> Cleared:
     try:
-        existing = existing_of(entry, history)
-        change = removal(existing)
-        cleared = Cleared(
-            entry.id,
-            entry.name,
-            tiles=len(change.edit.remove),
-            annotations=len(change.edit.drop_measurements),
-            metadata=len(existing.metadata) - len(change.metadata),
-        )
-        if cleared.is_change:
-            write_back(entry, change)
+        with entry.claim("clear", wait_s=wait_s):
+            existing = existing_of(entry, records.history(but=run))
+            change = removal(existing)
+            cleared = Cleared(
+                entry.id,
+                entry.name,
+                tiles=len(change.edit.remove),
+                annotations=len(change.edit.drop_measurements),
+                metadata=len(existing.metadata) - len(change.metadata),
+                result=result_now(run, run=None, tiles=0),
+            )
+            if cleared.is_change:
+                write_back(entry, change)
     except Her2qpError as error:
         return Cleared(entry.id, entry.name, error=str(error))
     return cleared
@@ -119,7 +127,13 @@ def _record(
         "backend": project.backend,
         "classes_removed": list(removed_classes),
         "images": [
-            {"id": o.id, "name": o.name, "objects_removed": o.tiles, "error": o.error}
+            {
+                "id": o.id,
+                "name": o.name,
+                "objects_removed": o.tiles,
+                "error": o.error,
+                **({} if o.result is None else o.result.to_json()),
+            }
             for o in outcomes
             if o.is_change or o.error
         ],

@@ -64,6 +64,7 @@ def _inspect_image(entry: ImageEntry, history: History) -> dict[str, Any]:
         facts["annotations"] = {name or "Unclassified": n for name, n in sorted(classes.items())}
         facts["detections"] = sum(counts[kind] for kind in _DETECTIONS)
         facts["her2qp"] = _earlier_results(entry, history)
+        problems.extend(_overwritten(entry.id, facts["her2qp"], history))
     except Her2qpError as error:
         problems.append(str(error))
     problems.extend(_pixel_size_problems(entry))
@@ -81,6 +82,24 @@ def _earlier_results(entry: ImageEntry, history: History) -> dict[str, Any] | No
         "tiles": tiles,
         "metadata": {key: existing.metadata[key] for key in METADATA_KEYS if key in mine},
     }
+
+
+def _overwritten(image_id: int, found: dict[str, Any] | None, history: History) -> Iterator[str]:
+    """What the records say of the image and the image does not: QuPath saved it from its memory after a run."""
+    last = history.results.get(image_id)
+    if last is None:
+        return
+    present, tiles = (None, 0) if found is None else (found["run"], found["tiles"])
+    cause = "QuPath had the project open and saved its own state over it"
+    if last.run is None and present is not None:
+        yield f"the result of run {present}, which run {last.by} removed, is there again: {cause}"
+    elif last.run is not None and present is None:
+        yield f"the result of run {last.run} is gone: {cause}; score the image again"
+    elif present != last.run:
+        yield f"holds the result of run {present} instead of the later one of run {last.run}: {cause}"
+    if tiles < last.tiles and present == last.run:
+        gone = last.tiles - tiles
+        yield f"{gone} of the {last.tiles} tiles of run {last.run} are gone: removed by hand, or {cause}"
 
 
 def _pixel_size_problems(entry: ImageEntry) -> Iterator[str]:

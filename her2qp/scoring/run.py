@@ -5,6 +5,8 @@ An image that fails is reported and the run goes on; what was written before sta
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -12,11 +14,12 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from her2qp.errors import BundleError, Her2qpError, ImageNotFoundError, RegionError
+from her2qp.errors import BundleError, Her2qpError, ImageNotFoundError, ProjectError, RegionError
 from her2qp.provenance import now, versions
+from her2qp.scoring.aside import aside_file, keep_aside
 from her2qp.scoring.image import Scorer, TilePlan, plan_tiles
 from her2qp.scoring.monitor import Monitor, Silent
-from her2qp.scoring.records import History, RunId, RunRecords
+from her2qp.scoring.records import History, RunId, RunRecords, result_now
 from her2qp.scoring.result import ImageOutcome, Status
 from her2qp.scoring.settings import ScoreSettings
 from her2qp.scoring.vocabulary import GRADE_CLASSES, GRADES, RESEARCH_USE
@@ -122,7 +125,6 @@ class ScoringRun:
         self.monitor: Monitor = monitor or Silent()
         self.on_scored = on_scored
         self.records = RunRecords(project.folder)
-        self.history: History = self.records.history()
         self.run: RunId = self.records.next_id()
         self.started = now()
         self.classes_added: list[str] = []
@@ -148,6 +150,7 @@ class ScoringRun:
         if self.settings.dry_run:
             outcomes = [self._outcome_of(entry, scorer) for entry in chosen]
             return self._result(scorer, outcomes)
+        self.run = self.records.begin("score")
         with self.project.transaction(self.run.text, command="score"):
             outcomes = []
             for entry in chosen:
@@ -178,8 +181,10 @@ class ScoringRun:
 
     def _outcome_of(self, entry: ImageEntry, scorer: Scorer) -> ImageOutcome:
         self.monitor.image_started(entry.name)
+        dry = self.settings.dry_run
         try:
-            outcome = self._score_entry(entry, scorer)
+            with contextlib.nullcontext() if dry else entry.claim("score", wait_s=self.settings.wait_s):
+                outcome = self._score_entry(entry, scorer)
         except Her2qpError as error:
             outcome = ImageOutcome(entry.id, entry.name, Status.FAILED, str(error))
         except Exception as error:  # noqa: BLE001 - a defect met in one image must not cost the night's other images
@@ -196,7 +201,7 @@ class ScoringRun:
     def _score_entry(self, entry: ImageEntry, scorer: Scorer) -> ImageOutcome:
         info = scorer.extractor.info
         with plan_tiles(entry, self.settings, tile_px=info.tile_px, mpp=info.mpp) as plan:
-            existing = existing_of(entry, self.history)
+            existing = existing_of(entry, self.records.history(but=self.run))
             if not len(plan.tiles) or self.settings.dry_run:
                 return self._unscored(entry, plan, existing)
             self.monitor.tiles_found(len(plan.tiles))
@@ -204,7 +209,15 @@ class ScoringRun:
             change = replacement(
                 existing, score, run_number=self.run.number, run=self.run.text, model=scorer.bundle.label
             )
-            write_back(entry, change)
+            details = {
+                **plan.facts(),
+                "metadata": change.written_metadata,
+                "region_ids": [str(r.region.annotation_id) for r in score.regions if r.region.annotation_id],
+            }
+            try:
+                write_back(entry, change)
+            except ProjectError as error:
+                return self._kept_aside(entry, existing, change, error, details)
             self._add_classes()
             outcome = ImageOutcome(
                 entry.id,
@@ -214,20 +227,31 @@ class ScoringRun:
                 notes=(*plan.notes, *change.notes),
                 added=len(score.tiles),
                 removed=len(change.edit.remove),
-                details={
-                    **plan.facts(),
-                    "metadata": change.written_metadata,
-                    "region_ids": [str(r.region.annotation_id) for r in score.regions if r.region.annotation_id],
-                },
+                details=details | result_now(self.run, run=self.run.text, tiles=len(score.tiles)).to_json(),
             )
             if self.on_scored is not None:
                 self.on_scored(outcome, plan)
         return outcome
 
+    def _kept_aside(
+        self, entry: ImageEntry, existing: Existing, change: WriteBack, error: ProjectError, details: dict[str, Any]
+    ) -> ImageOutcome:
+        """Keep a result that could not be written for later; a place where even that is impossible is reported."""
+        path = aside_file(self.project.folder, self.run.text, entry)
+        try:
+            keep_aside(path, existing, change)
+        except Her2qpError:
+            raise error from None
+        command = shlex.join(["her2qp", "import", str(self.project.folder), str(path), "--image", entry.name])
+        remedy = f"The result is kept: close the image in QuPath, then bring it in by `{command}`."
+        reason = str(type(error)(error.what, where=error.where, remedy=remedy))
+        return ImageOutcome(entry.id, entry.name, Status.FAILED, reason, details={**details, "aside": str(path)})
+
     def _unscored(self, entry: ImageEntry, plan: TilePlan, existing: Existing) -> ImageOutcome:
         """Skip an image: take out what an earlier run left there, and touch nothing where there is nothing."""
         cleared = removal(existing)
         removed = len(cleared.edit.remove)
+        details = plan.facts()
         if self.settings.dry_run and len(plan.tiles):
             regions = len({int(region) for region in plan.tiles.region})
             reason = f"dry run: {len(plan.tiles)} tiles in {regions} regions would be scored"
@@ -238,6 +262,7 @@ class ScoringRun:
             if changed and not self.settings.dry_run:
                 write_back(entry, cleared)
                 reason += f" ({removed} tiles of an earlier run removed)"
+                details |= result_now(self.run, run=None, tiles=0).to_json()
         return ImageOutcome(
             entry.id,
             entry.name,
@@ -246,7 +271,7 @@ class ScoringRun:
             notes=plan.notes,
             planned=len(plan.tiles),
             removed=removed,
-            details=plan.facts(),
+            details=details,
         )
 
     def _add_classes(self) -> None:

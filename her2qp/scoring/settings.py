@@ -41,6 +41,8 @@ class ScoreSettings(BaseModel):
     stride_px
         Distance of neighbouring tiles in pixels at the model's pixel size; None lays them side by side. Overlapping
         tiles count their pixels more than once.
+    wait_s
+        How long to wait for another run that works on the same image, in seconds.
     dry_run
         Find the regions and tiles and say what would be done; read no feature, write nothing.
     cache_folder
@@ -61,6 +63,7 @@ class ScoreSettings(BaseModel):
     min_region: float = Field(default=0.5, gt=0, le=1)
     min_tissue: float = Field(default=0.25, ge=0, le=1)
     stride_px: int | None = Field(default=None, ge=1)
+    wait_s: float = Field(default=0.0, ge=0)
     dry_run: bool = False
     cache_folder: Path | None = None
 

@@ -1,37 +1,52 @@
-"""Put back the state before the last run."""
+"""Put back the state before a run."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from her2qp.errors import RunError
+from her2qp.qupath.classlist import CLASS_LIST
 from her2qp.scoring.records import RunRecords
 
 if TYPE_CHECKING:
     from her2qp.qupath.transaction import Restored
 
 
-def undo_last_run(project: Path) -> Restored:
-    """Restore, byte for byte, every file that the last run changed, and note it in the run's record.
+def undo_run(project: Path, run: str | None = None) -> Restored:
+    """Restore every file that a run changed, and note it in the run's record.
 
     Parameters
     ----------
     project
         A ``.qpproj`` file or its folder.
+    run
+        Id or number of the run; None is the last.
 
     Raises
     ------
     RunError
-        There is no run to undo.
+        There is no such run to undo.
     ProjectChangedError
         A file is no longer what the run left: restoring it would lose somebody's work. Nothing is restored.
     ProjectLockedError
         Another process works on the project.
     """
     from her2qp.qupath.projectfile import find_project
-    from her2qp.qupath.transaction import restore_last
+    from her2qp.qupath.transaction import restore_backup, restore_last
 
     folder = find_project(project).parent
-    restored = restore_last(folder)
-    RunRecords(folder).mark_undone(restored.run)
+    restored = restore_last(folder) if run is None else restore_backup(folder, _find_run(folder, run))
+    RunRecords(folder).mark_undone(restored.run, keeps_classes=CLASS_LIST not in restored.files)
     return restored
+
+
+def _find_run(folder: Path, run: str) -> str:
+    """Id of the run that a user means by its id or number."""
+    from her2qp.qupath.transaction import list_backups
+
+    runs = [backup.run_id for backup in list_backups(folder) if backup.has_changes]
+    found = [run_id for run_id in runs if run in (run_id, run_id.split("-")[0].lstrip("0"), run_id.split("-")[0])]
+    if len(found) != 1:
+        raise RunError("there is no such run to undo", where=f"run {run}", remedy=f"There are: {', '.join(runs)}.")
+    return found[0]

@@ -83,6 +83,11 @@ class WriteBack:
     written_metadata: dict[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
+    @property
+    def added(self) -> int:
+        """Number of objects that it adds."""
+        return len(self.edit.add_objects) + (0 if self.edit.add_tiles is None else len(self.edit.add_tiles))
+
 
 def removal(existing: Existing) -> WriteBack:
     """Return the change that takes out exactly what her2qp wrote."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import zipfile
 from pathlib import Path
+from uuid import uuid4
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def tissue_of(slide: Slide, slide_mpp: float, folder: Path) -> TissueMask:
     tissue = TissueMask.from_slide(slide, slide_mpp)
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True)
-        beside = file.with_name(f"{file.stem}.tmp.npz")
+        beside = file.with_name(f".{file.stem}.{uuid4().hex}.npz")
         np.savez(beside, parameters=parameters, shape=np.array(tissue.mask.shape), bits=np.packbits(tissue.mask))
         beside.replace(file)
     return tissue

@@ -252,16 +252,6 @@ def check_run_id(run_id: str) -> str:
     return run_id
 
 
-def run_part(run_id: str) -> str:
-    """What the lock is called that a run holds as long as it goes on."""
-    return f"run {run_id}"
-
-
-def image_part(entry_id: int) -> str:
-    """What the lock of an image is called."""
-    return f"image {entry_id}"
-
-
 def _backups_folder(project_folder: Path) -> Path:
     return private_folder(project_folder) / "backups"
 

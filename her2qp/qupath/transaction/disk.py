@@ -10,8 +10,11 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from her2qp.errors import ProjectAccessError
+from her2qp.errors import ProjectAccessError, ProjectChangedError, ProjectFormatError
+
+Result = TypeVar("Result")
 
 ABSENT = "absent"
 """Stands for the digest of a file that is not there."""
@@ -79,6 +82,21 @@ def signature(path: Path) -> tuple[int, ...]:
     except FileNotFoundError:
         return ()
     return status.st_size, status.st_mtime_ns, status.st_ino
+
+
+def when_settled(action: Callable[[], Result]) -> Result:
+    """Try again what fails because QuPath is replacing a shared file: it is missing or half written for a moment.
+
+    Raises
+    ------
+    ProjectChangedError, ProjectFormatError
+        The last attempt failed too.
+    """
+    for pause in _PAUSES_S:
+        with contextlib.suppress(ProjectChangedError, ProjectFormatError):
+            return action()
+        time.sleep(pause)
+    return action()
 
 
 def temporary_for(path: Path) -> Path:

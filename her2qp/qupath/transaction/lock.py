@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 
@@ -112,6 +113,53 @@ class ProjectLock:
         journal = Journal.read(self._project_folder)
         if journal is not None:
             _log.warning("%s: a run was stopped half way; %s", self._project_folder, journal.settle())
+
+
+class ImageLock:
+    """Lock of an image, with which a run keeps the others away from the image as long as it works on it.
+
+    Parameters
+    ----------
+    project_folder
+        Folder of the project.
+    entry_id
+        The image.
+    """
+
+    def __init__(self, project_folder: Path, entry_id: int) -> None:
+        self._project_folder = project_folder
+        self._part = image_part(entry_id)
+        self._held = False
+
+    @contextlib.contextmanager
+    def hold(self, command: str, *, wait_s: float = PATIENCE_S) -> Iterator[None]:
+        """Hold the lock, also within itself; who undoes a run holds that of the whole project, and is waited for.
+
+        Raises
+        ------
+        ProjectLockedError
+            Another run works on the image.
+        """
+        if self._held:
+            yield
+            return
+        with ProjectLock(self._project_folder, command, part=self._part, wait_s=wait_s):
+            with ProjectLock(self._project_folder, command, wait_s=PATIENCE_S):
+                self._held = True
+            try:
+                yield
+            finally:
+                self._held = False
+
+
+def run_part(run_id: str) -> str:
+    """What the lock is called that a run holds as long as it goes on."""
+    return f"run {run_id}"
+
+
+def image_part(entry_id: int) -> str:
+    """What the lock of an image is called."""
+    return f"image {entry_id}"
 
 
 def is_locked(project_folder: Path, part: str) -> bool:

@@ -11,9 +11,9 @@ from pathlib import Path
 from her2qp.errors import ProjectAccessError, ProjectChangedError, RunError
 from her2qp.qupath.classlist import CLASS_LIST
 from her2qp.qupath.jsonfile import read_bounded
-from her2qp.qupath.transaction.backup import Backup, FileState, image_part, last_backup, list_backups, run_part
+from her2qp.qupath.transaction.backup import Backup, FileState, last_backup, list_backups
 from her2qp.qupath.transaction.disk import ABSENT, access_errors, file_digest
-from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock
+from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, image_part, run_part
 from her2qp.qupath.transaction.places import inside
 from her2qp.qupath.transaction.step import Step
 

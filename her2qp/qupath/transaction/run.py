@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 
-from her2qp.errors import ProjectChangedError, ProjectFormatError
-from her2qp.qupath.transaction.backup import KEPT_RUNS, Backup, check_run_id, list_backups, run_part
-from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, is_locked
+from her2qp.qupath.transaction.backup import KEPT_RUNS, Backup, check_run_id, list_backups
+from her2qp.qupath.transaction.disk import when_settled
+from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, is_locked, run_part
 from her2qp.qupath.transaction.shared import SharedChange
 from her2qp.qupath.transaction.step import Check, Step, Update
-
-_ATTEMPTS = 6
-_PAUSE_S = 0.2
-"""QuPath replaces a shared file in two steps or in place, so for a moment it is missing, half written or changed."""
 
 
 class Transaction:
@@ -100,15 +95,14 @@ class Transaction:
             step.discard()
 
     def _commit(self, step: Step) -> None:
-        for attempt in range(_ATTEMPTS if step.updates else 1):
-            try:
-                with self._whole:
-                    step.commit(lambda changes: self._backup.announced(changes, step.updates))
-                return
-            except (ProjectChangedError, ProjectFormatError):
-                if attempt + 1 == (_ATTEMPTS if step.updates else 1):
-                    raise
-                time.sleep(_PAUSE_S)
+        def commit() -> None:
+            with self._whole:
+                step.commit(lambda changes: self._backup.announced(changes, step.updates))
+
+        if step.updates:
+            when_settled(commit)
+        else:
+            commit()
 
     def publish(
         self, relative: str, *, expected: str, write: Callable[[Path], object], check: Check | None = None
