@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -114,7 +114,7 @@ class Step:
         if not changes:
             return
         seen = [self._require_unchanged(change) for change in changes]
-        with announced(changes):
+        with _missing_is_changed(self._folder), announced(changes):
             journal = Journal(self._folder, tuple(changes))
             try:
                 journal.begin()
@@ -173,6 +173,15 @@ def _read(path: Path) -> bytes | None:
 
 def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
+
+
+@contextlib.contextmanager
+def _missing_is_changed(folder: Path) -> Iterator[None]:
+    """QuPath renames a file before it writes it anew, so one that was just there may be missing for a moment."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _changed(Path(error.filename or folder)) from error
 
 
 def _changed(path: Path) -> ProjectChangedError:
