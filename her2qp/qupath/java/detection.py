@@ -73,8 +73,8 @@ class RunFinder:
         run = (self._uniform_run(start, size, targets) if is_second else None) or self._mixed_run(
             head, start, end, targets
         )
-        if run is None:
-            return 0
+        if run is None or (isinstance(run, MixedRun) and run.is_uniform and not is_second):
+            return 0  # after one record more, those of one length are taken for a uniform run
         content.append(run)
         self._handles.skip(run, content)
         return run.n_bytes

@@ -126,6 +126,11 @@ class MixedRun(Run):
                 parts.append(FormRows(form, rows, self.data, self.starts[rows], lengths, self.targets))
         return tuple(parts)
 
+    @property
+    def is_uniform(self) -> bool:
+        """Whether all records have one form and length, so that a :class:`UniformRun` can hold them."""
+        return bool((self.form_of == self.form_of[:1]).all() and (self.lengths == self.lengths[:1]).all())
+
     @cached_property
     def _first_handles(self) -> NDArray[np.int64]:
         """Number of the first handle of each row, and of the one after the last."""

@@ -20,6 +20,7 @@ from her2qp.qupath.java import (
     JavaArray,
     JavaString,
     MixedRun,
+    UniformRun,
     expand_runs,
     read_stream,
     write_stream,
@@ -70,6 +71,16 @@ def rows_in_runs(content: list[Item]) -> int:
 def test_records_of_any_length_are_left_as_they_are() -> None:
     raw = container([outline(i, SHARED[i % 3], 3 + i * i % 50, 1 + i % 7) for i in range(5000)])
     assert rows_in_runs(read_content(raw)) > 4980
+    assert write_stream(read_stream(raw).contents) == raw
+
+
+def test_records_of_one_length_stay_rows_of_one_length_after_the_first_mention_of_what_they_share() -> None:
+    """As QuPath writes tiles: a class stands in the first tile that has it, and the next ones refer to it."""
+    classes = [JavaString.of(f"class {number}") for number in range(8)]
+    items: list[Item] = [outline(0, path_class, 3, 3) for path_class in classes for _ in range(2)]
+    items += [outline(i, classes[i % 8], 3, 3) for i in range(500)]
+    raw = container(items)
+    assert sum(len(item) for item in read_content(raw) if isinstance(item, UniformRun)) > 490
     assert write_stream(read_stream(raw).contents) == raw
 
 
