@@ -64,12 +64,12 @@ def slide_view(builder: object) -> SlideView:
     for _ in range(_MAX_WRAPPERS):
         if not isinstance(builder, Mapping):
             break
-        kind = builder.get("builderType")
+        kind = str(builder.get("builderType"))
         if kind == "uri":
             series, own_steps = _read_arguments(builder)
             return SlideView((*own_steps, *reversed(steps)), series, builder_size(builder))
         if kind not in _STEPS:
-            how = _REFUSED.get(str(kind), f"through a {str(kind)!r} server builder, which is not known")
+            how = _REFUSED.get(kind, f"through a {kind!r} server builder, which is not known")
             raise UnsupportedServerError(f"the image is shown {how}; its pixels cannot be placed on the slide file")
         steps.extend(_STEPS[kind](builder))
         builder = builder.get("builder")
@@ -120,7 +120,7 @@ def _pyramid(builder: Mapping[str, Any]) -> list[Step]:
     return []
 
 
-_STEPS: dict[object, Callable[[Mapping[str, Any]], list[Step]]] = {
+_STEPS: dict[str, Callable[[Mapping[str, Any]], list[Step]]] = {
     "cropped": _crop,
     "rotated": _turn,
     "flipped": _flip,

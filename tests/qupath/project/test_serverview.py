@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from her2qp.errors import UnsupportedServerError
 from her2qp.qupath.serverview import slide_view, why_unsupported
 from her2qp.slides.view import Crop, Flip, Reorder, SlideView, Turn
 
@@ -106,3 +109,27 @@ def nested(depth: int) -> object:
 )
 def test_what_cannot_be_followed_is_refused_with_the_reason(builder: object, reason: str) -> None:
     assert reason in str(why_unsupported(builder))
+
+
+leaves = (
+    st.none() | st.booleans() | st.integers() | st.floats() | st.sampled_from(["--series", "3", "RGB", "ROTATE_90"])
+)
+kinds = st.sampled_from(["uri", "cropped", "rotated", "flipped", "swapRedBlue", "pyramidize", "affine"])
+fields = ("builder", "region", "rotation", "flip", "order", "uri", "args", "metadata", "x", "width")
+builders = st.recursive(
+    leaves,
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.fixed_dictionaries({"builderType": kinds | inner}, optional=dict.fromkeys(fields, inner))
+    ),
+)
+
+
+@given(builders)
+def test_any_builder_is_followed_or_refused(builder: object) -> None:
+    try:
+        view = slide_view(builder)
+    except UnsupportedServerError:
+        assert why_unsupported(builder)
+    else:
+        assert view.series >= 0
