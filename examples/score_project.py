@@ -22,7 +22,7 @@ def main(project: str) -> None:
         print(f"{outcome.name}: {outcome.status} {outcome.reason}")
         for region in outcome.score.regions if outcome.score else ():
             shown = ", ".join(f"{p:.2f}" for p in region.probabilities)
-            print(f"  region {region.region.annotation_id}: {region.tiles} tiles, p(0, 1+, 2+, 3+) = {shown}")
+            print(f"  region {region.region.parent_id}: {region.tiles} tiles, p(0, 1+, 2+, 3+) = {shown}")
 
     with her2qp.open_project(project) as opened:
         for image in opened.images:

@@ -36,8 +36,8 @@ def score(
     monitor
         Is told what happens, for progress bars.
     **settings
-        See :class:`her2qp.scoring.settings.ScoreSettings`: `model`, `classes`, `exclude`, `whole_tissue`, `images`,
-        `backend`, `mpp`, `dry_run` and so on.
+        See :class:`her2qp.scoring.settings.ScoreSettings`: `model`, `classes`, `exclude`, `whole_tissue`, `tma`,
+        `images`, `backend`, `mpp`, `dry_run` and so on.
 
     Returns
     -------

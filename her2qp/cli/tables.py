@@ -9,11 +9,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from her2qp.scoring.result import Status, by_grade
+from her2qp.scoring.result import ImageOutcome, Status, by_grade, spell_cores
 from her2qp.scoring.vocabulary import GRADES, RESEARCH_USE
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from her2qp.diagnosis import Finding
+    from her2qp.qupath.objects import PathObject
     from her2qp.scoring.clear import Cleared
     from her2qp.scoring.run import RunResult
 
@@ -24,18 +28,7 @@ def print_run(result: RunResult) -> None:
     for heading in ("image", "status", "tiles", *(f"p({grade})" for grade in GRADES), "predicted", "group"):
         table.add_column(heading, justify="right" if heading == "tiles" or heading.startswith("p(") else "left")
     for outcome in result.outcomes:
-        score = outcome.score
-        if score is None:
-            table.add_row(escape(outcome.name), str(outcome.status), *[""] * 7)
-            continue
-        shown = (f"{p:.2f}" for p in by_grade(score.probabilities).values())
-        table.add_row(
-            escape(outcome.name), str(outcome.status), str(len(score.tiles)), *shown, score.predicted, score.group
-        )
-        for region in score.regions if len(score.regions) > 1 else ():
-            shown = (f"{p:.2f}" for p in by_grade(region.probabilities).values())
-            label = str(region.region.annotation_id)[:8]
-            table.add_row(f"  region {label}", "", str(region.tiles), *shown, "", "", style="dim")
+        _add_rows(table, outcome)
     console = Console(width=None if Console().is_terminal else 140)
     console.print(table)
     for outcome in result.outcomes:
@@ -46,6 +39,33 @@ def print_run(result: RunResult) -> None:
     elif result.record is not None:
         console.print("No image could be scored.", style="bold")
     console.print(f"{result.notice} {RESEARCH_USE}".strip(), style="yellow", highlight=False, markup=False)
+
+
+def _add_rows(table: Table, outcome: ImageOutcome) -> None:
+    score = outcome.score
+    cells: list[str] = []
+    if score is not None and score.probabilities is None:
+        cells = [str(len(score.tiles)), *[""] * len(GRADES), spell_cores(score.cores_by_grade)]
+    elif score is not None:
+        cells = [str(len(score.tiles)), *_spell(score.probabilities), score.predicted or "", score.group or ""]
+    table.add_row(escape(outcome.name), str(outcome.status), *cells)
+    regions = () if score is None else score.regions
+    for region in regions:
+        core, shown = region.region.core, [str(region.tiles), *_spell(region.probabilities)]
+        if core is not None:
+            table.add_row(_spell_core(core), "", *shown, region.predicted, style="dim")
+        elif len(regions) > 1:
+            table.add_row(f"  region {str(region.region.annotation_id)[:8]}", "", *shown, style="dim")
+    for left in outcome.left_out:
+        table.add_row(_spell_core(left.core), escape(left.reason), style="dim")
+
+
+def _spell(probabilities: NDArray[np.float32] | None) -> list[str]:
+    return [] if probabilities is None else [f"{p:.2f}" for p in by_grade(probabilities).values()]
+
+
+def _spell_core(core: PathObject) -> str:
+    return escape(f"  core {core.name or str(core.id)[:8]} {core.case_id or ''}".rstrip())
 
 
 def print_inspection(document: dict[str, Any]) -> None:
@@ -84,7 +104,7 @@ def print_cleared(outcomes: Sequence[Cleared]) -> None:
         elif outcome.is_change:
             text = (
                 f"{outcome.name}: removed {outcome.tiles} tiles, the HER2 measurements of {outcome.annotations} "
-                f"annotations and {outcome.metadata} metadata values"
+                f"annotations or cores, and {outcome.metadata} metadata values"
             )
         else:
             text = f"{outcome.name}: holds nothing of her2qp's"

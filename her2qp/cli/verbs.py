@@ -121,7 +121,12 @@ def score(
         list[str] | None,
         typer.Option(metavar="NAME", help="Class to cut out, beyond those ending in *, necrosis and artefact."),
     ] = None,
-    whole_tissue: Annotated[bool, typer.Option("--whole-tissue", help="Score all tissue of each slide.")] = False,
+    whole_tissue: Annotated[
+        bool, typer.Option("--whole-tissue", help="Score all tissue of each slide, or with --tma of each core.")
+    ] = False,
+    tma: Annotated[
+        bool, typer.Option("--tma", help="Score each TMA core by itself; missing ones are skipped.")
+    ] = False,
     image: ImagesOption = None,
     backend: BackendOption = Backend.AUTO,
     mpp: Annotated[float | None, typer.Option(metavar="µm/px", help="Pixel size to use for every image.")] = None,
@@ -142,6 +147,7 @@ def score(
                 monitor=monitor,
                 model=model,
                 whole_tissue=whole_tissue,
+                tma=tma,
                 backend=backend.value,
                 mpp=mpp,
                 dry_run=dry_run,

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DESCRIPTION_KEY = "ANNOTATION_DESCRIPTION"
 """Metadata key under which QuPath keeps an annotation's description."""
 
+CASE_ID_KEYS = ("Case ID", "Unique ID")
+"""Metadata keys under which QuPath keeps whose tissue a TMA core is, the second before 0.4."""
+
 
 class ObjectType(StrEnum):
     """The kinds of object in a hierarchy, by the names of QuPath's GeoJSON."""
@@ -132,6 +135,11 @@ class PathObject:
     def description(self) -> str | None:
         """The description that QuPath shows for an annotation."""
         return self.metadata.get(DESCRIPTION_KEY)
+
+    @property
+    def case_id(self) -> str | None:
+        """The case that QuPath shows for a TMA core."""
+        return next((self.metadata[key] for key in CASE_ID_KEYS if key in self.metadata), None)
 
     @property
     def geometry(self) -> Geometry:

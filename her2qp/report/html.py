@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from her2qp.errors import ProjectAccessError
 from her2qp.provenance import her2qp_version, now
 from her2qp.report.pictures import attention_picture, data_uri, regions_picture, tile_pictures
-from her2qp.scoring.result import ImageOutcome, ImageScore, Status, by_grade, percentile_rank
+from her2qp.scoring.result import ImageOutcome, ImageScore, Status, by_grade, spell_cores
 from her2qp.scoring.vocabulary import GRADE_CLASSES, GRADES, RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ class Report:
             return
         overview = plan.slide.overview(_OVERVIEW_PX)
         downsample = max(plan.slide.size) / max(overview.shape[:2])
-        rank = percentile_rank(score.attention)
+        rank = score.attention_rank
         order = np.argsort(-score.attention, kind="stable")
         shown = min(_TILES_SHOWN, len(order))
         self._sections[outcome.id] = {
@@ -95,7 +95,7 @@ class Report:
         environment = Environment(
             loader=PackageLoader("her2qp.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
-        environment.filters["by_grade"] = by_grade
+        environment.filters |= {"by_grade": by_grade, "spell_cores": spell_cores}
         page = environment.get_template("page.html").render(
             result=result,
             sections=self._sections,

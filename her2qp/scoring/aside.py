@@ -27,7 +27,7 @@ def aside_file(project_folder: Path, run: str, entry: ImageEntry) -> Path:
 
 
 def keep_aside(path: Path, existing: Existing, change: WriteBack) -> Path:
-    """Keep a result: the tiles, and the annotations they belong to with their new measurements.
+    """Keep a result: the tiles, and the annotations or TMA cores they belong to with their new measurements.
 
     Raises
     ------
@@ -39,9 +39,9 @@ def keep_aside(path: Path, existing: Existing, change: WriteBack) -> Path:
 
     measured = change.edit.set_measurements
     regions = [
-        dataclasses.replace(a, measurements={**a.measurements, **measured[a.id]})
-        for a in existing.annotations
-        if a.id in measured
+        dataclasses.replace(parent, measurements={**parent.measurements, **measured[parent.id]})
+        for parent in existing.parents
+        if parent.id in measured
     ]
     with access_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -60,7 +60,7 @@ def bring_in(
 ) -> WriteBack:
     """Return the change that puts a kept result in the place of what her2qp wrote earlier.
 
-    Tiles of annotations that are gone by now are left out, and what a person wrote is left alone.
+    Tiles of annotations and cores that are gone by now are left out, and what a person wrote is left alone.
 
     Parameters
     ----------
@@ -72,15 +72,15 @@ def bring_in(
         The metadata of the result.
     """
     cleared = removal(existing)
-    annotations = {a.id: a for a in existing.annotations}
+    parents = {parent.id: parent for parent in existing.parents}
     measurements = {}
     for region in regions:
-        annotation = annotations.get(region.id)
-        if annotation is not None:
-            hers = annotation.measurements.keys() - cleared.edit.drop_measurements.get(annotation.id, frozenset())
+        parent = parents.get(region.id)
+        if parent is not None:
+            hers = parent.measurements.keys() - cleared.edit.drop_measurements.get(parent.id, frozenset())
             ours = [name for name in REGION_MEASUREMENTS if name in region.measurements and name not in hers]
             measurements[region.id] = {name: region.measurements[name] for name in ours}
-    is_there = np.array([parent is None or parent in annotations for parent in tiles.parent_ids], np.bool_)
+    is_there = np.array([parent is None or parent in parents for parent in tiles.parent_ids], np.bool_)
     tiles = take_rows(tiles, is_there[tiles.parent_index])
     moved = id_set(existing.tiles.ids) & id_set(tiles.ids)
     written = {key: value for key, value in written_metadata.items() if key not in cleared.metadata}

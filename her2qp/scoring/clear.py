@@ -26,7 +26,8 @@ class Cleared:
     id, name
         Of the image entry.
     tiles, annotations, metadata
-        Number of tiles removed, of annotations that lost her2qp's measurements, and of metadata keys dropped.
+        Number of tiles removed, of annotations and TMA cores that lost her2qp's measurements, and of metadata keys
+        dropped.
     error
         Why the image could not be cleared; empty if it was.
     result

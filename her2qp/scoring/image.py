@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from her2qp.scoring.cores import cores_left_out, notes_on_cores
 from her2qp.scoring.result import ImageScore, RegionScore
+from her2qp.scoring.vocabulary import GRADES
 
 if TYPE_CHECKING:
     from her2qp.features.extractor import Extractor
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from her2qp.qupath.objects import PathObject
     from her2qp.scoring.settings import ScoreSettings
     from her2qp.slides.slide import Slide
-    from her2qp.tiling.regions import Region, RegionSet
+    from her2qp.tiling.regions import LeftOut, Region, RegionSet
     from her2qp.tiling.tiles import Tiles
 
 Progress = Callable[[int], None]
@@ -41,6 +43,8 @@ class TilePlan:
         Why there are no tiles; empty if there are some.
     notes
         What was repaired or left out.
+    left_out
+        TMA cores without tiles.
     """
 
     slide: Slide
@@ -49,6 +53,12 @@ class TilePlan:
     tiles: Tiles
     reason: str
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def noun(self) -> str:
+        """What the regions are: regions of one case, or TMA cores."""
+        return "cores" if any(region.core for region in self.regions) else "regions"
 
     def facts(self) -> dict[str, Any]:
         """Return what the run record says of the tiling."""
@@ -57,7 +67,7 @@ class TilePlan:
             "slide_identity": self.slide.identity(),
             "size": list(self.slide.size),
             "mpp": self.mpp,
-            "regions": [None if r.annotation_id is None else str(r.annotation_id) for r in self.regions],
+            "regions": [None if r.parent_id is None else str(r.parent_id) for r in self.regions],
             "tiles": len(self.tiles),
         }
 
@@ -99,6 +109,8 @@ class Scorer:
         from her2qp.features.extract import extract_features
 
         features = extract_features(plan.slide, plan.tiles, self.extractor, store=self.store, progress=progress)
+        if any(region.core for region in plan.regions):
+            return self._score_cores(plan, features)
         prediction = self.bundle.predict(self._bag(plan, features))
         return ImageScore(
             tiles=plan.tiles,
@@ -118,6 +130,18 @@ class Scorer:
                     probabilities=self.bundle.probabilities(self._bag(plan, features, rows)),
                     attention_share=float(attention[rows].sum()),
                 )
+
+    def _score_cores(self, plan: TilePlan, features: Any) -> ImageScore:
+        """Score each TMA core as a case of its own."""
+        n = len(plan.tiles)
+        attention, tile_probabilities = np.empty(n, np.float32), np.empty((n, len(GRADES)), np.float32)
+        scores = []
+        for index in np.unique(plan.tiles.region):
+            rows = np.flatnonzero(plan.tiles.region == index)
+            prediction = self.bundle.predict(self._bag(plan, features, rows))
+            attention[rows], tile_probabilities[rows] = prediction.attention, prediction.tile_probabilities
+            scores.append(RegionScore(plan.regions[index], len(rows), prediction.probabilities, attention_share=None))
+        return ImageScore(plan.tiles, None, attention, tile_probabilities, scores)
 
     def _bag(self, plan: TilePlan, features: Any, rows: Any = slice(None)) -> Any:
         from her2qp.models.bag import Bag
@@ -156,24 +180,31 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
     from her2qp.tiling import TileGrid, make_tiles
     from her2qp.tiling.tissuecache import tissue_of
 
-    annotations = entry.annotations
+    annotations, cores = entry.annotations, entry.tma_cores
     with open_slide(entry.require_slide(), entry.view) as slide:
         check_size(slide, entry.size, where=entry.name)
         calibration = entry.pixel_calibration
         slide_mpp = resolve_mpp((calibration.width, calibration.height), slide.mpp, settings.mpp, where=entry.name)
-        found = _find_regions(annotations, slide.size, settings)
+        found = _find_regions(annotations, cores, slide.size, settings)
         grid = TileGrid(tile_px=tile_px, mpp=mpp, slide_mpp=slide_mpp, stride_px=settings.stride_px)
         tissue = tissue_of(slide, slide_mpp, settings.cache() / "tissue") if found.regions else None
         placed = make_tiles(
             slide, found, grid, min_region=settings.min_region, min_tissue=settings.min_tissue, tissue=tissue
         )
-        yield TilePlan(slide, slide_mpp, list(found.regions), placed.tiles, placed.reason, tuple(found.notes))
+        left_out = cores_left_out(cores, found, placed.tiles) if settings.tma else ()
+        notes = (*found.notes, *notes_on_cores(cores, left_out, is_scored=settings.tma))
+        yield TilePlan(slide, slide_mpp, list(found.regions), placed.tiles, placed.reason, notes, left_out)
 
 
-def _find_regions(annotations: Sequence[PathObject], slide_size: tuple[int, int], settings: ScoreSettings) -> RegionSet:
-    from her2qp.tiling import make_regions, whole_slide_region
+def _find_regions(
+    annotations: Sequence[PathObject], cores: Sequence[PathObject], slide_size: tuple[int, int], settings: ScoreSettings
+) -> RegionSet:
+    from her2qp.tiling import core_regions, make_regions, whole_slide_region
 
-    exclude = settings.excluded_classes()
+    classes, exclude = settings.wanted_classes(), settings.excluded_classes()
+    if settings.tma:
+        classes = () if settings.whole_tissue else classes
+        return core_regions(cores, annotations, slide_size=slide_size, classes=classes, exclude=exclude)
     if settings.whole_tissue:
         return whole_slide_region(annotations, slide_size=slide_size, exclude=exclude)
-    return make_regions(annotations, slide_size=slide_size, classes=settings.wanted_classes(), exclude=exclude)
+    return make_regions(annotations, slide_size=slide_size, classes=classes, exclude=exclude)

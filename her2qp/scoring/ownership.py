@@ -23,9 +23,17 @@ _STEPS_PER_PX = 100
 """Positions are compared in hundredths of a pixel: what survives QuPath's GeoJSON."""
 
 
-def region_key(annotation_id: UUID | None, image_id: int) -> UUID:
-    """Return the id that stands for a region in the ids of its tiles; whole tissue is keyed by the image entry's id."""
-    return annotation_id if annotation_id is not None else _name_based(_NAMESPACE, f"image/{image_id}".encode())
+def region_key(parent_id: UUID | None, image_id: int) -> UUID:
+    """Return the id that stands for a region in the ids of its tiles.
+
+    Parameters
+    ----------
+    parent_id
+        Of its annotation or TMA core; None for whole tissue, which is keyed by the image.
+    image_id
+        Of the image entry.
+    """
+    return parent_id if parent_id is not None else _name_based(_NAMESPACE, f"image/{image_id}".encode())
 
 
 def tile_ids(region: UUID, bounds: NDArray[np.float64]) -> NDArray[np.uint8]:
@@ -68,8 +76,8 @@ def owned_tiles(tiles: TileTable, regions: Iterable[UUID]) -> NDArray[np.bool_]:
     tiles
         All tiles of an image.
     regions
-        Keys of the regions they may have been made for, beyond their parents: annotations of the image, regions that
-        earlier runs recorded. A tile that was moved to another parent is recognised by these.
+        Keys of the regions they may have been made for, beyond their parents: annotations and cores of the image,
+        regions that earlier runs recorded. A tile that was moved to another parent is recognised by these.
 
     Returns
     -------
@@ -103,11 +111,11 @@ def id_set(ids: NDArray[np.uint8]) -> frozenset[UUID]:
     return frozenset(UUID(bytes=row.tobytes()) for row in ids)
 
 
-def owned_measurements(annotation: PathObject) -> frozenset[str]:
-    """Names of the measurements of an annotation that her2qp wrote."""
-    if REGION_RUN not in annotation.measurements:
+def owned_measurements(parent: PathObject) -> frozenset[str]:
+    """Names of the measurements of an annotation or TMA core that her2qp wrote."""
+    if REGION_RUN not in parent.measurements:
         return frozenset()
-    return frozenset(name for name in REGION_MEASUREMENTS if name in annotation.measurements)
+    return frozenset(name for name in REGION_MEASUREMENTS if name in parent.measurements)
 
 
 def owned_metadata(metadata: Mapping[str, str], recorded: Mapping[str, Any] | None) -> frozenset[str]:

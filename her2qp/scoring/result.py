@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from her2qp.scoring.vocabulary import GRADES, GROUPS
 
 if TYPE_CHECKING:
-    from her2qp.tiling.regions import Region
+    from her2qp.qupath.objects import PathObject
+    from her2qp.tiling.regions import LeftOut, Region
     from her2qp.tiling.tiles import Tiles
 
 
@@ -30,6 +31,16 @@ def by_grade(probabilities: NDArray[np.floating[Any]]) -> dict[str, float]:
     return {grade: float(p) for grade, p in zip(GRADES, probabilities, strict=True)}
 
 
+def most_probable(probabilities: NDArray[np.floating[Any]]) -> str:
+    """Grade with the highest of the probabilities, shape (4,)."""
+    return GRADES[int(np.argmax(probabilities))]
+
+
+def spell_cores(counts: Mapping[str, int]) -> str:
+    """Number of TMA cores by grade as text: ``0: 12, 1+: 8, 2+: 3, 3+: 1``."""
+    return ", ".join(f"{grade}: {count}" for grade, count in counts.items())
+
+
 def percentile_rank(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     """Rank of each value among all, 0 (lowest) to 1 (highest), ties averaged; a single value ranks 1.
 
@@ -41,7 +52,7 @@ def percentile_rank(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
     Returns
     -------
     ndarray
-        Shape (n,), float32. Comparable between the tiles of one image, not between images.
+        Shape (n,), float32. Comparable between the tiles of one bag, not between bags.
     """
     from scipy.stats import rankdata
 
@@ -58,25 +69,32 @@ class RegionScore:
     Parameters
     ----------
     region
-        The region; its `annotation_id` is None for whole tissue.
+        The region; it belongs to no object if all tissue was scored.
     tiles
         Number of tiles.
     probabilities
         Shape (4,), sums to 1.
     attention_share
-        Share of the image's attention that lies on this region's tiles, 0 to 1.
+        Share of the image's attention that lies on this region's tiles, 0 to 1; None for a TMA core, whose tiles are a
+        bag of their own.
     """
 
     region: Region
     tiles: int
     probabilities: NDArray[np.float32]
-    attention_share: float
+    attention_share: float | None
+
+    @property
+    def predicted(self) -> str:
+        """The most probable grade."""
+        return most_probable(self.probabilities)
 
     def to_json(self) -> dict[str, Any]:
         """Return the region's part of the ``score --json`` document."""
-        annotation, path_class = self.region.annotation_id, self.region.path_class
+        annotation, path_class, core = self.region.annotation_id, self.region.path_class, self.region.core
         return {
             "annotation": None if annotation is None else str(annotation),
+            "core": None if core is None else core_json(core),
             "class": None if path_class is None else str(path_class),
             "tiles": self.tiles,
             "probabilities": by_grade(self.probabilities),
@@ -84,18 +102,38 @@ class RegionScore:
         }
 
 
+def core_json(core: PathObject) -> dict[str, Any]:
+    """Return what the ``score --json`` document says of a TMA core."""
+    return {"id": str(core.id), "name": core.name, "case_id": core.case_id, "missing": core.is_missing}
+
+
+def left_out_json(left_out: LeftOut) -> dict[str, Any]:
+    """Return the region of the ``score --json`` document for a TMA core that was not scored."""
+    return {
+        "annotation": None,
+        "core": core_json(left_out.core),
+        "class": None if left_out.core.path_class is None else str(left_out.core.path_class),
+        "tiles": 0,
+        "probabilities": None,
+        "attention_share": None,
+        "reason": left_out.reason,
+    }
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class ImageScore:
     """Result of one image: the model applied to the bag of all tiles of its regions.
+
+    Each core of a tissue microarray is another case, hence a bag of its own, and nothing is said of the image.
 
     Parameters
     ----------
     tiles
         Where the n tiles are.
     probabilities
-        Of the image, shape (4,), sums to 1.
+        Of the image, shape (4,), sums to 1; None for a tissue microarray.
     attention
-        Attention of the image's bag, shape (n,), sums to 1.
+        Attention, shape (n,), sums to 1 over each bag.
     tile_probabilities
         The model applied to the bag that holds one tile alone, shape (n, 4).
     regions
@@ -103,20 +141,37 @@ class ImageScore:
     """
 
     tiles: Tiles
-    probabilities: NDArray[np.float32]
+    probabilities: NDArray[np.float32] | None
     attention: NDArray[np.float32]
     tile_probabilities: NDArray[np.float32]
     regions: Sequence[RegionScore]
 
     @property
-    def predicted(self) -> str:
-        """The most probable grade."""
-        return GRADES[int(np.argmax(self.probabilities))]
+    def predicted(self) -> str | None:
+        """The most probable grade; None for a tissue microarray."""
+        return None if self.probabilities is None else most_probable(self.probabilities)
 
     @property
-    def group(self) -> str:
-        """Treatment group of the most probable grade."""
-        return GROUPS[self.predicted]
+    def group(self) -> str | None:
+        """Treatment group of the most probable grade; None for a tissue microarray."""
+        return None if self.predicted is None else GROUPS[self.predicted]
+
+    @property
+    def cores_by_grade(self) -> dict[str, int]:
+        """Number of TMA cores by their most probable grade; empty if the image is one case."""
+        predicted = [region.predicted for region in self.regions]
+        return {} if self.probabilities is not None else {grade: predicted.count(grade) for grade in GRADES}
+
+    @property
+    def attention_rank(self) -> NDArray[np.float32]:
+        """Percentile rank of each tile's attention within its bag: the image, or the TMA core. Shape (n,)."""
+        if self.probabilities is not None:
+            return percentile_rank(self.attention)
+        ranks = np.empty(len(self.tiles), np.float32)
+        for number in np.unique(self.tiles.region):
+            rows = self.tiles.region == number
+            ranks[rows] = percentile_rank(self.attention[rows])
+        return ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +188,8 @@ class ImageOutcome:
         The result of a scored image.
     notes
         What the user should know about an image all the same: repaired polygons, metadata that was kept.
+    left_out
+        TMA cores that were not scored.
     planned
         Number of tiles that a dry run would score.
     added, removed
@@ -147,6 +204,7 @@ class ImageOutcome:
     reason: str = ""
     score: ImageScore | None = None
     notes: Sequence[str] = ()
+    left_out: Sequence[LeftOut] = ()
     planned: int = 0
     added: int = 0
     removed: int = 0
@@ -160,14 +218,17 @@ class ImageOutcome:
     def to_json(self) -> dict[str, Any]:
         """Return the image's part of the ``score --json`` document."""
         score = self.score
+        probabilities = None if score is None else score.probabilities
+        scored = [] if score is None else [region.to_json() for region in score.regions]
         return {
             "id": self.id,
             "name": self.name,
             "status": str(self.status),
             "reason": self.reason,
             "tiles": self.planned if score is None else len(score.tiles),
-            "probabilities": None if score is None else by_grade(score.probabilities),
+            "probabilities": None if probabilities is None else by_grade(probabilities),
             "predicted": None if score is None else score.predicted,
-            "regions": [] if score is None else [region.to_json() for region in score.regions],
+            "cores": None if score is None else score.cores_by_grade or None,
+            "regions": [*scored, *map(left_out_json, self.left_out)],
             "notes": list(self.notes),
         }

@@ -212,7 +212,7 @@ class ScoringRun:
             details = {
                 **plan.facts(),
                 "metadata": change.written_metadata,
-                "region_ids": [str(r.region.annotation_id) for r in score.regions if r.region.annotation_id],
+                "region_ids": [str(r.region.parent_id) for r in score.regions if r.region.parent_id],
             }
             try:
                 write_back(entry, change)
@@ -225,6 +225,7 @@ class ScoringRun:
                 Status.SCORED,
                 score=score,
                 notes=(*plan.notes, *change.notes),
+                left_out=plan.left_out,
                 added=len(score.tiles),
                 removed=len(change.edit.remove),
                 details=details | result_now(self.run, run=self.run.text, tiles=len(score.tiles)).to_json(),
@@ -254,7 +255,7 @@ class ScoringRun:
         details = plan.facts()
         if self.settings.dry_run and len(plan.tiles):
             regions = len({int(region) for region in plan.tiles.region})
-            reason = f"dry run: {len(plan.tiles)} tiles in {regions} regions would be scored"
+            reason = f"dry run: {len(plan.tiles)} tiles in {regions} {plan.noun} would be scored"
             reason += f", {removed} earlier tiles replaced" if removed else ""
         else:
             reason = plan.reason
@@ -269,6 +270,7 @@ class ScoringRun:
             Status.SKIPPED,
             reason,
             notes=plan.notes,
+            left_out=plan.left_out,
             planned=len(plan.tiles),
             removed=removed,
             details=details,
@@ -314,7 +316,7 @@ def existing_of(entry: ImageEntry, history: History) -> Existing:
     metadata = dict(entry.metadata)
     return Existing(
         image_id=entry.id,
-        annotations=entry.annotations,
+        parents=(*entry.annotations, *entry.tma_cores),
         tiles=entry.tiles(),
         metadata=metadata,
         recorded_regions=history.regions_of(entry.id),

@@ -25,7 +25,9 @@ class ScoreSettings(BaseModel):
     exclude
         Classes to cut out, beyond those that end in ``*`` and necrosis and artefact.
     whole_tissue
-        Score all tissue of the slide; annotations then only exclude.
+        Score all tissue of the slide, or of each TMA core; annotations then only exclude.
+    tma
+        Score each TMA core by itself: see :func:`her2qp.tiling.core_regions`.
     images
         Glob patterns of image names; empty takes all.
     backend
@@ -55,6 +57,7 @@ class ScoreSettings(BaseModel):
     classes: tuple[str, ...] = ("Tumor",)
     exclude: tuple[str, ...] = ()
     whole_tissue: bool = False
+    tma: bool = False
     images: tuple[str, ...] = ()
     backend: Backend = "auto"
     mpp: float | None = Field(default=None, gt=0)

@@ -51,10 +51,14 @@ REGION_MEASUREMENTS = (
     REGION_ATTENTION_SHARE,
     REGION_RUN,
 )
-"""Measurements added to an annotation. ``HER2 run`` marks the others as written by her2qp."""
+"""Measurements added to an annotation or TMA core; a core, being a case of its own, has no attention share.
+
+``HER2 run`` marks the others as written by her2qp.
+"""
 
 PREDICTED_KEY = "HER2 predicted"
 GROUP_KEY = "HER2 group"
+CORES_KEY = "HER2 cores"
 STATUS_KEY = "HER2 status"
 MODEL_KEY = "HER2 model"
 RUN_KEY = "HER2 run"
@@ -62,11 +66,16 @@ METADATA_KEYS = (
     PREDICTED_KEY,
     *(probability_name(grade) for grade in GRADES),
     GROUP_KEY,
+    CORES_KEY,
     STATUS_KEY,
     MODEL_KEY,
     RUN_KEY,
 )
-"""Metadata keys of an image entry. ``HER2 run`` marks the others as written by her2qp."""
+"""Metadata keys of an image entry. ``HER2 run`` marks the others as written by her2qp.
+
+An image of one case has a prediction; a tissue microarray, whose cores are of different patients, has ``HER2 cores``
+instead: how many cores were predicted to be of each grade.
+"""
 
 RESEARCH_USE = (
     "For research use only. Not a medical device. Not for diagnosis or treatment decisions; does not replace IHC or "

@@ -12,11 +12,13 @@ import numpy as np
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.objects import PathObject, TileTable
 from her2qp.scoring.ownership import id_set, owned_measurements, owned_metadata, owned_tiles, region_key, tile_ids
-from her2qp.scoring.result import ImageScore, RegionScore, by_grade, percentile_rank
+from her2qp.scoring.result import ImageScore, RegionScore, by_grade, most_probable, spell_cores
 from her2qp.scoring.vocabulary import (
+    CORES_KEY,
     GRADE_CLASSES,
     GRADES,
     GROUP_KEY,
+    GROUPS,
     MODEL_KEY,
     PREDICTED_KEY,
     REGION_ATTENTION_SHARE,
@@ -27,6 +29,7 @@ from her2qp.scoring.vocabulary import (
     TILE_MEASUREMENTS,
     probability_name,
 )
+from her2qp.tiling.areas import label_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +40,9 @@ class Existing:
     ----------
     image_id
         Of the image entry.
-    annotations, tiles, metadata
+    parents
+        Annotations and TMA cores: what tiles hang under and measurements are written on.
+    tiles, metadata
         As read from the project.
     recorded_regions
         Region keys that records of earlier runs name for this image.
@@ -46,7 +51,7 @@ class Existing:
     """
 
     image_id: int
-    annotations: Iterable[PathObject]
+    parents: Iterable[PathObject]
     tiles: TileTable
     metadata: Mapping[str, str]
     recorded_regions: Iterable[UUID] = ()
@@ -54,7 +59,7 @@ class Existing:
 
     def owned_tile_rows(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Tell which rows of `tiles` her2qp wrote."""
-        regions = [a.id for a in self.annotations]
+        regions = [parent.id for parent in self.parents]
         return owned_tiles(self.tiles, [*regions, region_key(None, self.image_id), *self.recorded_regions])
 
     def owned_metadata(self) -> frozenset[str]:
@@ -92,7 +97,7 @@ class WriteBack:
 def removal(existing: Existing) -> WriteBack:
     """Return the change that takes out exactly what her2qp wrote."""
     owned = existing.owned_tile_rows()
-    drop = {a.id: names for a in existing.annotations if (names := owned_measurements(a))}
+    drop = {parent.id: names for parent in existing.parents if (names := owned_measurements(parent))}
     mine = existing.owned_metadata()
     return WriteBack(
         edit=HierarchyEdit(remove=id_set(existing.tiles.ids[owned]), drop_measurements=drop),
@@ -110,23 +115,23 @@ def replacement(existing: Existing, score: ImageScore, *, run_number: int, run: 
     score
         The new result.
     run_number, run
-        Number and id of the run; measurements are numbers, so annotations carry the number.
+        Number and id of the run; measurements are numbers, so annotations and cores carry the number.
     model
         Name and hash of the model.
     """
     cleared = removal(existing)
     tiles = tile_table(score, existing.image_id)
-    by_id = {a.id: a for a in existing.annotations}
+    by_id = {parent.id: parent for parent in existing.parents}
     notes: list[str] = []
     measurements: dict[UUID, dict[str, float]] = {}
     for region in score.regions:
-        annotation = by_id.get(region.region.annotation_id) if region.region.annotation_id else None
-        if annotation is not None:
-            hers = annotation.measurements.keys() - cleared.edit.drop_measurements.get(annotation.id, frozenset())
+        parent = by_id.get(region.region.parent_id) if region.region.parent_id else None
+        if parent is not None:
+            hers = parent.measurements.keys() - cleared.edit.drop_measurements.get(parent.id, frozenset())
             wanted = _region_measurements(region, run_number)
-            measurements[annotation.id] = {name: value for name, value in wanted.items() if name not in hers}
+            measurements[parent.id] = {name: value for name, value in wanted.items() if name not in hers}
             if kept := sorted(hers & wanted.keys()):
-                notes.append(f"annotation {annotation.id}: kept its own measurements {', '.join(kept)}")
+                notes.append(f"{label_of(parent)}: kept its own measurements {', '.join(kept)}")
     wanted_metadata = _metadata(score, run, model)
     written = {key: value for key, value in wanted_metadata.items() if key not in cleared.metadata}
     if kept := sorted(wanted_metadata.keys() - written.keys()):
@@ -151,15 +156,15 @@ def _same_ids(existing: TileTable, new: TileTable) -> frozenset[UUID]:
 
 
 def tile_table(score: ImageScore, image_id: int) -> TileTable:
-    """Return the tile detections of a score, nested under the annotations they were made for."""
+    """Return the tile detections of a score, nested under the annotations or TMA cores they were made for."""
     tiles = score.tiles
-    parents = tuple(region.region.annotation_id for region in score.regions)
+    parents = tuple(region.region.parent_id for region in score.regions)
     rows = [np.flatnonzero(tiles.region == index) for index in np.unique(tiles.region)]
     order = np.concatenate(rows) if rows else np.empty(0, np.intp)
     ids = [tile_ids(region_key(parent, image_id), tiles.bounds[r]) for parent, r in zip(parents, rows, strict=True)]
     values = np.column_stack(
         [
-            percentile_rank(score.attention),
+            score.attention_rank,
             score.attention,
             score.tile_probabilities,
             tiles.region_fraction,
@@ -179,20 +184,31 @@ def tile_table(score: ImageScore, image_id: int) -> TileTable:
 
 
 def _region_measurements(region: RegionScore, run_number: int) -> dict[str, float]:
+    share = region.attention_share
     return {
         **{probability_name(grade): p for grade, p in by_grade(region.probabilities).items()},
         REGION_TILES: float(region.tiles),
-        REGION_ATTENTION_SHARE: region.attention_share,
+        **({} if share is None else {REGION_ATTENTION_SHARE: share}),
         REGION_RUN: float(run_number),
     }
 
 
 def _metadata(score: ImageScore, run: str, model: str) -> dict[str, str]:
     return {
-        PREDICTED_KEY: score.predicted,
-        **{probability_name(grade): f"{p:.3f}" for grade, p in by_grade(score.probabilities).items()},
-        GROUP_KEY: score.group,
+        **_summary(score),
         STATUS_KEY: "scored (research use only)",
         MODEL_KEY: model,
         RUN_KEY: run,
+    }
+
+
+def _summary(score: ImageScore) -> dict[str, str]:
+    """What there is to say of an image in short: of one case its prediction, of a tissue microarray its cores."""
+    if score.probabilities is None:
+        return {CORES_KEY: spell_cores(score.cores_by_grade)}
+    predicted = most_probable(score.probabilities)
+    return {
+        PREDICTED_KEY: predicted,
+        **{probability_name(grade): f"{p:.3f}" for grade, p in by_grade(score.probabilities).items()},
+        GROUP_KEY: GROUPS[predicted],
     }

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-import numpy as np
 import shapely
-from numpy.typing import NDArray
 from shapely import Geometry
 
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.objects import PathObject
+from her2qp.tiling.areas import areas_on_slide, subtract, without_overlaps
 
 TUMOR = PathClass(("Tumor",))
 """QuPath's class for tumour; what is scored when nothing else is asked for."""
@@ -28,22 +27,38 @@ class Region:
     Parameters
     ----------
     annotation_id
-        The annotation it comes from; None for the whole slide.
+        The annotation it comes from; None for a TMA core or the whole slide.
     path_class
-        The annotation's class.
+        The class of that annotation or core.
     geometry
         Valid polygon or multipolygon in level-0 pixels, inside the slide, disjoint from all other regions and from
         everything excluded.
+    core
+        The TMA core it lies in, if cores are scored.
     """
 
     annotation_id: UUID | None
     path_class: PathClass | None
     geometry: Geometry
+    core: PathObject | None = None
+
+    @property
+    def parent_id(self) -> UUID | None:
+        """Id of the object that the result belongs to: annotation or TMA core; None for the whole slide."""
+        return self.annotation_id if self.core is None else self.core.id
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A TMA core that is not scored, and why, in a few words."""
+
+    core: PathObject
+    reason: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RegionSet:
-    """The regions of one slide, in the order of their annotations, and what there is to say about them.
+    """The regions of one slide, in the order of their annotations or cores, and what there is to say about them.
 
     Parameters
     ----------
@@ -55,12 +70,15 @@ class RegionSet:
         Wanted classes that no annotation has; None stands for unclassified.
     notes
         What was repaired, clipped or left out: one sentence each, naming annotations by their id.
+    left_out
+        TMA cores that are no region.
     """
 
     regions: list[Region]
     reason: str = ""
     missing_classes: tuple[PathClass | None, ...] = ()
     notes: tuple[str, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
 
 
 def whole_slide_region(
@@ -74,8 +92,8 @@ def whole_slide_region(
         As for :func:`make_regions`; only excluded annotations matter.
     """
     notes: list[str] = []
-    _, cutouts = _usable([a for a in annotations if _is_excluded(a.path_class, (), exclude)], slide_size, notes)
-    (part,) = _subtract([shapely.box(0, 0, *slide_size)], cutouts)
+    _, cutouts = areas_on_slide([a for a in annotations if is_excluded(a.path_class, (), exclude)], slide_size, notes)
+    (part,) = subtract([shapely.box(0, 0, *slide_size)], cutouts)
     if shapely.is_empty(part):
         return RegionSet([], "the whole slide is excluded", notes=tuple(notes))
     return RegionSet([Region(None, None, part)], notes=tuple(notes))
@@ -113,12 +131,12 @@ def make_regions(
     RegionSet
         Possibly empty. Only annotations on the first z-slice and time point count.
     """
-    wanted = [a for a in annotations if _is_wanted(a.path_class, classes, exclude)]
-    excluded = [a for a in annotations if _is_excluded(a.path_class, classes, exclude)]
+    wanted = [a for a in annotations if is_wanted(a.path_class, classes, exclude)]
+    excluded = [a for a in annotations if is_excluded(a.path_class, classes, exclude)]
     notes: list[str] = []
-    taken, shapes = _usable(wanted, slide_size, notes)
-    _, cutouts = _usable(excluded, slide_size, notes)
-    parts = _subtract(_without_overlaps(shapes, [a.id for a in taken]), cutouts)
+    taken, shapes = areas_on_slide(wanted, slide_size, notes)
+    _, cutouts = areas_on_slide(excluded, slide_size, notes)
+    parts = subtract(without_overlaps(shapes, [a.id for a in taken]), cutouts)
     regions = []
     for annotation, part in zip(taken, parts, strict=True):
         if shapely.is_empty(part):
@@ -133,7 +151,12 @@ def make_regions(
 def _nothing_of(classes: Sequence[PathClass | None]) -> str:
     if tuple(classes) == (TUMOR,):
         return "no tumour annotation"
-    return "no annotation of class " + " or ".join("(unclassified)" if c is None else str(c) for c in classes)
+    return f"no annotation of class {spell(classes)}"
+
+
+def spell(classes: Sequence[PathClass | None]) -> str:
+    """Classes in a message; None is unclassified."""
+    return " or ".join("(unclassified)" if c is None else str(c) for c in classes)
 
 
 def _depth(path_class: PathClass | None, ancestors: Sequence[PathClass | None]) -> int:
@@ -143,14 +166,16 @@ def _depth(path_class: PathClass | None, ancestors: Sequence[PathClass | None]) 
     return max((len(a.names) for a in ancestors if a is not None and path_class.is_derived_from(a)), default=0)
 
 
-def _is_wanted(path_class: PathClass | None, classes: Sequence[PathClass | None], exclude: Sequence[PathClass]) -> bool:
+def is_wanted(path_class: PathClass | None, classes: Sequence[PathClass | None], exclude: Sequence[PathClass]) -> bool:
+    """Whether annotations of a class are taken by :func:`make_regions`."""
     depth = _depth(path_class, classes)
     return depth > 0 and depth >= _exclusion_depth(path_class, exclude)
 
 
-def _is_excluded(
+def is_excluded(
     path_class: PathClass | None, classes: Sequence[PathClass | None], exclude: Sequence[PathClass]
 ) -> bool:
+    """Whether annotations of a class are cut out by :func:`make_regions`."""
     return _exclusion_depth(path_class, exclude) > _depth(path_class, classes)
 
 
@@ -158,84 +183,3 @@ def _exclusion_depth(path_class: PathClass | None, exclude: Sequence[PathClass])
     if path_class is None:
         return 0
     return len(path_class.names) if path_class.is_ignored else _depth(path_class, (*EXCLUDED_CLASSES, *exclude))
-
-
-def _usable(
-    annotations: Sequence[PathObject], slide_size: tuple[int, int], notes: list[str]
-) -> tuple[list[PathObject], list[Geometry]]:
-    """The annotations that have an area on the slide, with that area; appends to `notes` what is amiss."""
-    slide = shapely.box(0, 0, *slide_size)
-    taken, shapes = [], []
-    for annotation in annotations:
-        shape, problem = _shape_on(slide, annotation)
-        if problem:
-            notes.append(f"annotation {annotation.id} {problem}")
-        if shape is not None:
-            taken.append(annotation)
-            shapes.append(shape)
-    return taken, shapes
-
-
-def _shape_on(slide: Geometry, annotation: PathObject) -> tuple[Geometry | None, str]:
-    """Area of an annotation on the slide, None if it has none, and what there is to say about it."""
-    roi, shape = annotation.roi, annotation.geometry
-    if roi is not None and (roi.plane.z or roi.plane.t):
-        return None, f"lies on z-slice {roi.plane.z}, time point {roi.plane.t}: ignored"
-    if not np.isfinite(shapely.get_coordinates(shape)).all():
-        return None, "has coordinates that are no numbers: ignored"
-    problems = []
-    if not shapely.is_valid(shape):
-        shape = shapely.make_valid(shape)
-        problems.append("crosses itself: repaired")
-    shape = _polygons(shape)
-    if shapely.is_empty(shape):
-        return None, "has no area (a line, points or nothing): ignored"
-    if not shapely.covers(slide, shape):
-        shape = _polygons(shapely.intersection(shape, slide))
-        if shapely.is_empty(shape):
-            return None, "lies outside the slide: ignored"
-        problems.append("reaches beyond the slide: cut off at its border")
-    return shape, "; ".join(problems)
-
-
-def _without_overlaps(shapes: Sequence[Geometry], ids: Sequence[UUID]) -> list[Geometry]:
-    """Each shape without the smaller ones that overlap it."""
-    array = np.asarray(shapes, object)
-    areas = shapely.area(array).tolist()
-    size_order = sorted(range(len(shapes)), key=lambda i: (areas[i], ids[i].bytes))
-    rank = np.empty(len(shapes), np.intp)
-    rank[size_order] = np.arange(len(shapes))
-    larger, smaller = shapely.STRtree(array).query(array, predicate="intersects")
-    overlaps = rank[smaller] < rank[larger]
-    return _cut(shapes, larger[overlaps], shapes, smaller[overlaps])
-
-
-def _subtract(shapes: Sequence[Geometry], cutouts: Sequence[Geometry]) -> list[Geometry]:
-    """Each shape without all of `cutouts`."""
-    shape_index, cutout_index = shapely.STRtree(np.asarray(cutouts, object)).query(
-        np.asarray(shapes, object), predicate="intersects"
-    )
-    return _cut(shapes, shape_index, cutouts, cutout_index)
-
-
-def _cut(
-    shapes: Sequence[Geometry],
-    shape_index: NDArray[np.intp],
-    cutouts: Sequence[Geometry],
-    cutout_index: NDArray[np.intp],
-) -> list[Geometry]:
-    """Cut ``cutouts[cutout_index[k]]`` out of ``shapes[shape_index[k]]`` for every k."""
-    result = list(shapes)
-    for i in np.unique(shape_index):
-        cutout = shapely.union_all([cutouts[j] for j in np.sort(cutout_index[shape_index == i])])
-        result[i] = _polygons(shapely.difference(shapes[i], cutout))
-    return result
-
-
-def _polygons(geometry: Geometry) -> Geometry:
-    """The polygons in a geometry, as one polygon or multipolygon; empty if it has none with an area."""
-    if geometry.geom_type == "Polygon":
-        return geometry if geometry.area > 0 else shapely.MultiPolygon()
-    parts = [part for part in shapely.get_parts(geometry) if part.area > 0]
-    flat = [p for part in parts for p in shapely.get_parts(part) if p.geom_type == "Polygon" and p.area > 0]
-    return flat[0] if len(flat) == 1 else shapely.MultiPolygon(flat)

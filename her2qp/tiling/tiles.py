@@ -111,7 +111,7 @@ def make_tiles(
     tissue_fraction = (tissue or TissueMask.from_slide(slide, grid.slide_mpp)).fraction(bounds)
     kept = tissue_fraction >= min_tissue
     tiles = Tiles(bounds[kept], owner[kept], fractions[kept], tissue_fraction[kept], cells[kept])
-    reason = "" if len(tiles) else "annotation holds no tissue"
+    reason = "" if len(tiles) else f"{_noun(regions.regions)} holds no tissue"
     return PlacedTiles(tiles, reason, without_tissue=len(cells) - len(tiles))
 
 
@@ -124,7 +124,7 @@ def _claims(
     fractions = np.concatenate([fractions for _, fractions in claims])
     owner = np.repeat(np.arange(len(regions), dtype=np.int32), [len(cells) for cells, _ in claims])
     precedence = np.empty(len(regions), np.intp)
-    precedence[sorted(range(len(regions)), key=lambda i: str(regions[i].annotation_id))] = np.arange(len(regions))
+    precedence[sorted(range(len(regions)), key=lambda i: str(regions[i].parent_id))] = np.arange(len(regions))
     kept = one_region_each(cells, fractions, owner, precedence)
     return cells[kept], fractions[kept].astype(np.float32), owner[kept]
 
@@ -132,8 +132,12 @@ def _claims(
 def _why_none_fits(regions: Sequence[Region], grid: TileGrid, min_region: float) -> str:
     share = f"{min_region:.0%} of a tile"
     if max(region.geometry.area for region in regions) < min_region * grid.size0**2:
-        return f"annotation smaller than {share}"
-    return f"no place in the annotation holds {share}"
+        return f"{_noun(regions)} smaller than {share}"
+    return f"no place in the {_noun(regions)} holds {share}"
+
+
+def _noun(regions: Sequence[Region]) -> str:
+    return "annotation" if regions[0].core is None else "TMA core"
 
 
 _NO_TILES = Tiles(

@@ -14,7 +14,7 @@ from support import contents
 
 import her2qp
 from her2qp.qupath.objects import ObjectType, PathObject
-from her2qp.scoring.vocabulary import METADATA_KEYS, REGION_MEASUREMENTS, TILE_MEASUREMENTS
+from her2qp.scoring.vocabulary import CORES_KEY, METADATA_KEYS, REGION_MEASUREMENTS, TILE_MEASUREMENTS
 
 CMU = "CMU-1-Small-Region.svs"
 pytestmark = pytest.mark.long
@@ -88,7 +88,7 @@ def test_score_adds_tiles_where_the_tumour_is_and_changes_nothing_else(golden: P
     named = [tiles.classes[i].names for i in tiles.class_index]
     assert named == [(f"HER2 {('0', '1+', '2+', '3+')[i]}",) for i in probabilities.argmax(axis=1)]
     assert set(tumor.measurements) == set(REGION_MEASUREMENTS)
-    assert set(metadata) == set(METADATA_KEYS)
+    assert set(metadata) == set(METADATA_KEYS) - {CORES_KEY}
     assert {"HER2 0", "HER2 1+", "HER2 2+", "HER2 3+"} <= set(classes)
 
 
