@@ -28,7 +28,7 @@ from her2qp.qupath.store import ImageSource
 from her2qp.qupath.transaction.disk import access_errors, digest, file_digest
 from her2qp.qupath.transaction.lock import ImageLock
 from her2qp.qupath.transaction.run import Transaction
-from her2qp.qupath.transaction.shared import MetadataChange
+from her2qp.qupath.transaction.shared import MetadataChange, require_same_server
 from her2qp.qupath.transaction.verify import Expectation
 from her2qp.qupath.uris import candidate_paths, file_name, find_file, uri_name
 
@@ -322,12 +322,13 @@ class ImageEntry:
         if not self.is_changed:
             return
         with self._project.running("save") as run, self._lock.hold(run.command):
-            newest, before = self._require_same_server(), entry_metadata(self._image)
+            newest, before = self._project.newest_file()[0], entry_metadata(self._image)
+            require_same_server(newest, self._image)
             with run.step():
                 if self._edits:
                     self._publish_data(run)
                 if self._metadata != before:
-                    change = MetadataChange.between(self.id, before, self._metadata)
+                    change = MetadataChange.of(self._image, self._metadata)
                     run.update(newest.path.name, change, check=ProjectFile.read)
             newest.merge_metadata(self.id, before, self._metadata)
             self._image = newest.image(self.id)
@@ -363,17 +364,6 @@ class ImageEntry:
             if self._seen != file_digest(self.data_file):
                 self.release()
                 self._seen = None
-
-    def _require_same_server(self) -> ProjectFile:
-        """The project file as it is now; refused where this image is no longer what it was."""
-        newest, _ = self._project.newest_file()
-        if newest.image(self.id).get("serverBuilder") != self._image.get("serverBuilder"):
-            raise ProjectChangedError(
-                "the image was given another slide, pixel size or server since the project was read",
-                where=f"image {self.name!r}",
-                remedy="Run again.",
-            )
-        return newest
 
     def _publish_data(self, run: Transaction) -> None:
         self._refuse_crashed_save()

@@ -204,9 +204,9 @@ def test_a_crashed_save_of_qupath(example: Path) -> None:
     expect_refusal(example, 1, "did not finish")
 
 
-def test_a_locked_project(example: Path) -> None:
-    with ProjectLock(example / "project", "score"):
-        expect_refusal(example, 2, f"process {os.getpid()}")
+def test_an_image_that_another_run_works_on(example: Path) -> None:
+    with ProjectLock(example / "project", "score", part="image 1"):
+        expect_refusal(example, 1, f"process {os.getpid()}")
 
 
 def test_a_full_disk(example: Path) -> None:

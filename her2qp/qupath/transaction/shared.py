@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from her2qp.errors import ProjectChangedError
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.classlist import merge_class_list, parse_class_list
-from her2qp.qupath.projectfile import ProjectFile, entry_metadata
+from her2qp.qupath.projectfile import ProjectFile, entry_id_of, entry_metadata
 
 
 class SharedChange(Protocol):
@@ -54,22 +54,28 @@ class MetadataChange:
         The image.
     before, after
         The keys that change with their values; a key that is missing on one side is added or dropped.
+    image
+        JSON of the image for which the change was made: it is not applied to one with another slide or pixel size.
     """
 
     entry_id: int
     before: Mapping[str, str]
     after: Mapping[str, str]
+    image: Mapping[str, Any] | None = None
 
     @classmethod
-    def between(cls, entry_id: int, before: Mapping[str, str], after: Mapping[str, str]) -> MetadataChange:
-        """The change that leads from all metadata `before` to all metadata `after`."""
+    def of(cls, image: Mapping[str, Any], after: Mapping[str, str]) -> MetadataChange:
+        """The change that gives an image, whose JSON is `image`, all the metadata `after` and no other."""
+        before = entry_metadata(image)
         changed = {key for key in before.keys() | after.keys() if before.get(key) != after.get(key)}
-        kept = ({key: value for key, value in side.items() if key in changed} for side in (before, after))
-        return cls(entry_id, *kept)
+        old, new = ({key: value for key, value in side.items() if key in changed} for side in (before, after))
+        return cls(entry_id_of(image), old, new, image)
 
     def apply(self, data: bytes | None, path: Path) -> bytes:
         """See :meth:`SharedChange.apply`."""
         file = _project_file(data, path)
+        if self.image is not None:
+            require_same_server(file, self.image)
         file.merge_metadata(self.entry_id, self.before, self.after)
         return file.to_bytes()
 
@@ -124,6 +130,22 @@ class ClassListChange:
             "classes_before": [[str(c), c.color] for c in self.before],
             "classes_after": [[str(c), c.color] for c in self.after],
         }
+
+
+def require_same_server(file: ProjectFile, image: Mapping[str, Any]) -> None:
+    """Refuse a project file in which an image is shown in another way than its JSON `image` says.
+
+    Raises
+    ------
+    ProjectChangedError
+        The image has another slide, pixel size or server, or is gone.
+    """
+    if file.image(entry_id_of(image)).get("serverBuilder") != image.get("serverBuilder"):
+        raise ProjectChangedError(
+            "the image was given another slide, pixel size or server since the project was read",
+            where=f"image {image.get('imageName')!r}",
+            remedy="Run again.",
+        )
 
 
 def shared_change(document: Mapping[str, Any]) -> SharedChange:

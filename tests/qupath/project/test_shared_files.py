@@ -15,10 +15,11 @@ import pytest
 from her2qp.errors import ProjectChangedError
 from her2qp.qupath import open_project
 from her2qp.qupath.classes import PathClass
+from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.jsonfile import parse_json, to_gson
 from her2qp.qupath.projectfile import ProjectFile
 from her2qp.qupath.transaction.step import Step
-from tests.qupath.project.conftest import HER2_2
+from tests.qupath.project.conftest import HER2_2, make_tiles
 
 CLASSES = "classifiers/classes.json"
 
@@ -75,6 +76,19 @@ def test_whatever_qupath_writes_meanwhile_into_the_project_file_stays(study: Pat
         "serverBuilder", "entryID", "randomizedName", "imageName", "metadata", "description", "tags",
     ]  # fmt: skip
     assert (expected["modifyTimestamp"], expected["future"], expected["lastID"]) == (1234, {"deep": [1, 2.50]}, 3)
+
+
+def test_a_pixel_size_that_is_set_meanwhile_keeps_a_result_of_the_old_one_out(study: Path, between: Any) -> None:
+    path, data = study / "project.qpproj", study / "data" / "1" / "data.qpdata"
+    before = data.read_bytes()
+    with open_project(study, "r+", "native") as project:
+        entry = project.images[0]
+        entry.edit(HierarchyEdit(add_tiles=make_tiles(3, None)))
+        entry.metadata = {"HER2 predicted": "2+"}
+        between(lambda: path.write_bytes(path.read_bytes().replace(b'"value": 0.25', b'"value": 0.5')))
+        with pytest.raises(ProjectChangedError, match="pixel size"):
+            entry.save()
+    assert data.read_bytes() == before and b"HER2" not in path.read_bytes() and b'"value": 0.5' in path.read_bytes()
 
 
 def test_an_image_that_is_removed_meanwhile_gets_no_metadata(study: Path, between: Any) -> None:
