@@ -357,8 +357,7 @@ class ImageEntry:
             yield
 
     def _refresh(self) -> None:
-        newest, _ = self._project.newest_file()
-        self._image = newest.image(self.id)
+        self._image = self._project.newest_file()[0].image(self.id)
         self._metadata = entry_metadata(self._image)
         with access_errors(self.data_file):
             if self._seen != file_digest(self.data_file):
@@ -376,6 +375,7 @@ class ImageEntry:
                 remedy="Close the project in QuPath and run again.",
             )
         content = self._content if self._content is not None and self._seen == present else self._parse(data)
+        content.check_loadable(self.server_builder, self._project.qupath_version)
         self.release()  # the edits change what was read
         store = self._project.store
         expectation = Expectation.of(content)

@@ -12,6 +12,7 @@ from uuid import uuid4
 from her2qp.errors import ProjectChangedError, ProjectFormatError, ProjectNotFoundError
 from her2qp.qupath.jsonfile import parse_json, read_bounded, to_gson
 from her2qp.qupath.uris import file_uri
+from her2qp.qupath.version import check_known
 
 DEFAULT_VERSION = "0.5.1"
 """Version that new files name as their writer: every QuPath from 0.3 to 0.7 reads them."""
@@ -103,6 +104,8 @@ class ProjectFile:
     def _check(self) -> None:
         if self.document.get("version") in _UNREADABLE_VERSIONS:
             raise ProjectFormatError("written by a preview of QuPath 0.2 that no later one can read", where=self.path)
+        if isinstance(self.document.get("version"), str | int | float):
+            check_known(str(self.document["version"]), where=self.path)
         images = self.document.get("images")
         if images is None:
             images = self.document["images"] = []

@@ -68,7 +68,14 @@ def decode_color(color: object, where: object) -> int | None:
 
 
 def encode_class(path_class: PathClass) -> dict[str, Any]:
-    """A class in the one form that QuPath 0.3 to 0.7 read with its colour: nested, with packed colours."""
+    """A class in the one form that QuPath 0.3 to 0.7 read with its colour: nested, with packed colours.
+
+    Raises
+    ------
+    InvalidEditError
+        QuPath could not read the class back, and with it the whole file.
+    """
+    path_class.check()
     encoded: dict[str, Any] = {}
     for count in range(1, len(path_class.names) + 1):
         names = path_class.names[:count]

@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-from her2qp.errors import DataFileError, InvalidEditError, UnsupportedDataError
+from her2qp.errors import DataFileError, UnsupportedDataError
 from her2qp.qupath.java import ClassDesc, EnumConstant, Instance, Item, JavaString, Stream, read_stream, write_stream
 from her2qp.qupath.native import schema
 from her2qp.qupath.native.containers import new_hash_map
@@ -18,6 +18,7 @@ from her2qp.qupath.native.path_objects import make_metadata
 from her2qp.qupath.native.values import Memo
 from her2qp.qupath.native.vocabulary import Vocabulary
 from her2qp.qupath.objects import ImageType
+from her2qp.qupath.semantics import check_image_type
 
 HEADER = "Data file version 3"
 VERSION = 3
@@ -90,6 +91,11 @@ class Document:
     def forget_index(self) -> None:
         """Let the index be read anew after a change."""
         self.__dict__.pop("index", None)
+
+    @property
+    def has_stains(self) -> bool:
+        """Whether it names stains for colour deconvolution; a file of QuPath has none for what is not brightfield."""
+        return any(isinstance(item, Instance) and item.class_name == schema.STAINS for item in self.contents)
 
     @property
     def image_type(self) -> ImageType:
@@ -191,22 +197,3 @@ def new_document(server: dict[str, Any] | None, image_type: ImageType, qupath_ve
 def _root_id(text: str) -> UUID:
     """An id that follows from the JSON about the image, which may hold half a surrogate pair."""
     return uuid5(NAMESPACE_URL, text.encode("utf-8", "backslashreplace").decode("utf-8"))
-
-
-def check_image_type(image_type: ImageType, server: dict[str, Any] | None) -> None:
-    """Check that QuPath accepts an image type for an image.
-
-    Raises
-    ------
-    InvalidEditError
-        A brightfield type for an image that is not RGB: QuPath 0.6 and later do not load such data.
-    """
-    metadata = (server or {}).get("metadata")
-    if not image_type.value.startswith("BRIGHTFIELD") or not isinstance(metadata, dict):
-        return
-    if metadata.get("isRGB") is False and len(metadata.get("channels") or ()) != 3:
-        raise InvalidEditError(
-            f"an image that is not RGB cannot be of type {image_type}",
-            where=metadata.get("name"),
-            remedy="Choose FLUORESCENCE or OTHER.",
-        )

@@ -70,7 +70,7 @@ def read_index(root: Instance) -> Index:
     Raises
     ------
     DataFileError
-        The hierarchy is damaged, or an object is in it twice.
+        The hierarchy is damaged, an object is in it twice, or two objects share their measurements.
     UnsupportedDataError
         It holds an object of an unknown class.
     """
@@ -86,6 +86,10 @@ def read_index(root: Instance) -> Index:
                 if id(entry.record.instance) in seen:
                     raise DataFileError("an object is in the hierarchy twice")
                 seen.add(id(entry.record.instance))
+                for node in entry.record.own_nodes():
+                    if id(node) in seen:
+                        raise _shared_measurements()
+                    seen.add(id(node))
                 if entry.record.children[0] != entry.record.children[1]:
                     stack.append(_children(entry))
                     break
@@ -112,7 +116,14 @@ def _run_entry(run: Run, parent: Entry) -> RunEntry:
         count = part.layout.payloads[id(record.content), record.child_count[0]] + record.child_count[1]
         if part.column(count, ">i4").any():
             raise DataFileError("an object has fewer children than it says")
+        if any(slot.target is node for node in record.own_nodes() for slot in part.layout.slots):
+            raise _shared_measurements()
     return RunEntry(run, read_record(run.parts[0].layout.template), parent, parent.places)
+
+
+def _shared_measurements() -> DataFileError:
+    """To change those of one object would change those of another; QuPath writes no such file."""
+    return DataFileError("two objects share their measurements")
 
 
 def _expand(content: list[Item]) -> None:

@@ -24,6 +24,7 @@ from her2qp.qupath.native.tiles import classes_of, read_tiles
 from her2qp.qupath.native.values import Memo
 from her2qp.qupath.native.vocabulary import Vocabulary
 from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
+from her2qp.qupath.semantics import check_builder, check_classes, check_image_type
 
 
 class QpData:
@@ -204,6 +205,28 @@ class QpData:
         """Whether the file gives the id of every object; else some are derived, and QuPath would make up others."""
         with self._naming():
             return not self._document.index.derived_ids
+
+    def check_loadable(self, server: dict[str, Any] | None, qupath_version: str | None) -> None:
+        """Check that QuPath does not fail to load the file for what it says.
+
+        Parameters
+        ----------
+        server
+            Server builder in the project file.
+        qupath_version
+            Version that the project file names.
+
+        Raises
+        ------
+        InvalidEditError
+            A server builder is of a type that the version does not know, the image type does not fit the image or the
+            stains, or a class has a part that QuPath refuses.
+        """
+        with self._naming():
+            for builder in (server, self.server):
+                check_builder(builder, qupath_version)
+            check_image_type(self.image_type, server, has_stains=self._document.has_stains)
+            check_classes(self.path_classes())
 
     def apply(self, edit: HierarchyEdit) -> None:
         """Apply an edit; either all of it or, if it is refused, nothing.

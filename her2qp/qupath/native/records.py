@@ -6,6 +6,7 @@ null measurements, no lock (before 0.2).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from her2qp.errors import DataFileError, UnsupportedDataError
@@ -79,6 +80,15 @@ class Record:
         """Whether it is a rectangular tile, which goes into a table of tiles."""
         roi = self.at(self.roi)
         return self.type is ObjectType.TILE and isinstance(roi, Instance) and roi.class_name == schema.RECTANGLE
+
+    def own_nodes(self) -> Iterator[object]:
+        """The measurement list and what keeps its values, unless it is empty: an object shares them with no other."""
+        node = self.at(self.measurements)
+        if isinstance(node, Instance):
+            is_default = node.class_name == schema.DEFAULT_LIST
+            kept = node.get("list" if is_default else "values")
+            is_empty = not kept.get("size") if is_default and isinstance(kept, Instance) else not kept
+            yield from () if is_empty else (node, kept)
 
     def metadata_strings(self) -> list[tuple[str, JavaString]]:
         """Metadata as pairs of key and value, in order, the object id among them."""

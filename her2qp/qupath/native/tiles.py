@@ -9,6 +9,7 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from her2qp.errors import DataFileError
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.java import Instance, JavaArray, Node, Rows, Run, UniformRun, distinct_handles, trace_layout
 from her2qp.qupath.native import schema, uuids
@@ -24,6 +25,11 @@ from her2qp.qupath.rois import rectangle
 
 _CORNERS = ("x", "x2", "y", "y2")
 """Order of a rectangle's coordinates in the file."""
+
+
+_CELLS_UNCHECKED = 2**26
+_MAX_CELLS_PER_NUMBER = 256
+"""Measurements in the table for each number that the file holds; a project of many tools reaches about ten."""
 
 
 @dataclass(slots=True)
@@ -164,6 +170,7 @@ def _join(blocks: list[Block]) -> TileTable:
     class_number = {path_class: number for number, path_class in enumerate(classes)}
     parent_number = {parent: number for number, parent in enumerate(parents)}
     n = sum(len(block.ids) for block in blocks)
+    _check_size(n * len(names), n + sum(block.values.size for block in blocks))
     table = TileTable(
         ids=uuids.empty(n),
         bounds=np.empty((n, 4)),
@@ -189,6 +196,12 @@ def _join(blocks: list[Block]) -> TileTable:
             table.values[rows, columns] = block.values
         start = rows.stop
     return table
+
+
+def _check_size(cells: int, in_file: int) -> None:
+    """Refuse a table that would be mostly empty: tiles that have all different measurements fill any memory."""
+    if cells > max(_CELLS_UNCHECKED, _MAX_CELLS_PER_NUMBER * in_file):
+        raise DataFileError(f"its tiles have too many different measurements for a table: {cells:,} cells")
 
 
 def make_runs(tiles: TileTable, vocabulary: Vocabulary) -> Iterator[tuple[UUID | None, Run]]:

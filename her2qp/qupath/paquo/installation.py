@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from her2qp.errors import QuPathNotFoundError
+from her2qp.qupath.version import version_key
 
 OLDEST_SUPPORTED = (0, 5)
 """Older versions lack what the store calls; their projects are read all the same."""
@@ -40,17 +41,6 @@ class QuPathInstallation:
         if self.version is None or project_version is None:
             return False
         return version_key(self.version)[:2] < version_key(project_version)[:2]
-
-
-def version_key(version: str) -> tuple[int, ...]:
-    """Numbers of a version for comparing: ``0.5.1-rc1`` gives ``(0, 5, 1)``.
-
-    Examples
-    --------
-    >>> version_key("v0.6.0-SNAPSHOT") < version_key("0.10.0")
-    True
-    """
-    return tuple(int(number) for number in re.findall(r"\d+", version.split("-")[0])[:3])
 
 
 def find_installation() -> QuPathInstallation:

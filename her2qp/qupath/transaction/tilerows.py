@@ -104,7 +104,7 @@ class TileRows(LeafRows):
             return "the tiles are others"
         if not np.array_equal(mine.parents, theirs.parents):
             return "a tile has another parent"
-        if len(self) and not np.abs(mine.bounds - theirs.bounds).max() <= tolerance:
+        if not np.allclose(mine.bounds, theirs.bounds, rtol=0, atol=tolerance, equal_nan=True):
             return "a tile lies elsewhere"
         if not np.array_equal(mine._class_column(), theirs._class_column()):
             return "a tile has another class"

@@ -9,7 +9,8 @@ import pytest
 
 from her2qp.errors import QuPathNotFoundError
 from her2qp.qupath.backends import choose_backend, open_store
-from her2qp.qupath.paquo.installation import QuPathInstallation, find_installation, version_key
+from her2qp.qupath.paquo.installation import QuPathInstallation, find_installation
+from her2qp.qupath.version import version_key
 
 on_linux = pytest.mark.skipif(platform.system() != "Linux", reason="makes a folder that looks like QuPath for Linux")
 
