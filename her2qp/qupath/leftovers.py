@@ -181,7 +181,7 @@ def _problem(path: Path, read: Callable[[Path], object]) -> str | None:
 
 def _our_copies(project_folder: Path, path: Path) -> list[Path]:
     """Copies of a file in the backups of her2qp's runs, newest first."""
-    runs = (private_folder(project_folder) / "backups").glob("*")
+    runs = private_folder(project_folder, "backups").glob("*")
     found = [run / path.relative_to(project_folder) for run in runs]
     return sorted((copy for copy in found if copy.is_file()), key=lambda copy: copy.stat().st_mtime, reverse=True)
 

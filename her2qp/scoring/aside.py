@@ -16,6 +16,7 @@ from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.imageentry import ImageEntry
 from her2qp.qupath.objects import PathObject, TileTable
 from her2qp.qupath.tiletables import take_rows
+from her2qp.qupath.transaction.places import private_folder
 from her2qp.scoring.ownership import id_set
 from her2qp.scoring.vocabulary import REGION_MEASUREMENTS
 from her2qp.scoring.writeback import Existing, WriteBack, removal
@@ -23,7 +24,7 @@ from her2qp.scoring.writeback import Existing, WriteBack, removal
 
 def aside_file(project_folder: Path, run: str, entry: ImageEntry) -> Path:
     """Where a result of an image that could not be written is kept."""
-    return project_folder / "her2qp" / "aside" / run / f"{entry.file_stem}.geojson.gz"
+    return private_folder(project_folder, "aside", run) / f"{entry.file_stem}.geojson.gz"
 
 
 def keep_aside(path: Path, existing: Existing, change: WriteBack) -> Path:

@@ -21,6 +21,7 @@ from her2qp.provenance import now
 from her2qp.qupath.transaction import ProjectLock
 from her2qp.qupath.transaction.disk import signature
 from her2qp.qupath.transaction.lock import PATIENCE_S
+from her2qp.qupath.transaction.places import private_folder
 from her2qp.scoring.vocabulary import RUN_KEY
 
 _FILE_NAME = re.compile(r"(\d{4,9})-\d{8}T\d{6}Z\.json")
@@ -126,7 +127,7 @@ class RunRecords:
 
     def __init__(self, folder: Path) -> None:
         self.project_folder = folder
-        self.folder = folder / "her2qp" / "runs"
+        self.folder = private_folder(folder, "runs")
         self._read: tuple[object, History] = (None, History())
 
     def _files(self) -> list[Path]:

@@ -16,9 +16,9 @@ from her2qp.errors import GeoJSONError
 
 CHUNK_BYTES = 2**20
 MAX_VALUE_CHARS = 2**25
-"""A single feature is refused beyond this length: some two million vertices."""
+"""A single feature is refused beyond this length: a million vertices take as much."""
 
-MAX_VALUE_PARTS = 2**22
+MAX_VALUE_PARTS = 2**20
 """A single feature is refused that has more lists and objects in it, each of which takes 60 bytes or more."""
 
 MAX_INFLATION = 200

@@ -253,7 +253,7 @@ def check_run_id(run_id: str) -> str:
 
 
 def _backups_folder(project_folder: Path) -> Path:
-    return private_folder(project_folder) / "backups"
+    return private_folder(project_folder, "backups")
 
 
 def _file_state(relative: str, state: dict[str, Any]) -> FileState:

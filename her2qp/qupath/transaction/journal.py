@@ -104,7 +104,7 @@ class Journal:
     @staticmethod
     def path_in(project_folder: Path) -> Path:
         """Where the journal of a project is."""
-        return private_folder(project_folder) / "journal.json"
+        return private_folder(project_folder, "journal.json")
 
     @property
     def path(self) -> Path:
@@ -213,4 +213,4 @@ class Journal:
 
 def previous_folder(project_folder: Path) -> Path:
     """Where the old files are while a step is being made."""
-    return private_folder(project_folder) / "previous"
+    return private_folder(project_folder, "previous")

@@ -10,15 +10,15 @@ PRIVATE_FOLDER = "her2qp"
 """Folder inside the project that holds locks, backups and run records; QuPath passes it over."""
 
 
-def private_folder(project_folder: Path) -> Path:
-    """Where her2qp keeps its own files in a project.
+def private_folder(project_folder: Path, *names: str) -> Path:
+    """Where her2qp keeps its own files in a project, or what is called so within it.
 
     Raises
     ------
     ProjectAccessError
         It is a link that leads out of the project.
     """
-    return inside(project_folder, PRIVATE_FOLDER)
+    return inside(project_folder, "/".join((PRIVATE_FOLDER, *names)))
 
 
 def inside(project_folder: Path, relative: str) -> Path:
