@@ -119,13 +119,16 @@ class QuPathSession:
     def _add(self, root: Any, found: Any, edit: dict[str, Any]) -> None:
         """Move the objects of another file in: those under a stand-in to the object that it stands for."""
         additions = self._class("qupath.lib.io.PathIO").readHierarchy(self._class("java.io.File")(edit["additions"]))
-        stand_ins = set(edit["parents"])
-        for obj in list(additions.getRootObject().getChildObjectsAsArray()):
-            if str(obj.getID().toString()) in stand_ins:
-                target, new = found.get(obj.getID()), obj.getChildObjects()
-            else:
-                target, new = root, [obj]
-            target.addChildObjects(self._class("java.util.ArrayList")(new))
+        new = self._list(additions.getRootObject().getChildObjects())
+        ids = self._list([self._uuid(obj_id) for obj_id in edit["parents"]])
+        stand_ins = self._class("qupath.lib.objects.PathObjectTools").findByUUID(ids, new)
+        for obj_id in ids:
+            found.get(obj_id).addChildObjects(self._list(stand_ins.get(obj_id).getChildObjects()))
+        new.removeAll(self._class("java.util.HashSet")(stand_ins.values()))
+        root.addChildObjects(new)
+
+    def _list(self, items: Any) -> Any:
+        return self._class("java.util.ArrayList")(items)
 
     def _uuid(self, text: str) -> Any:
         return self._class("java.util.UUID").fromString(text)
