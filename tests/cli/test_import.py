@@ -1,0 +1,82 @@
+"""Objects of a GeoJSON file in a project."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from pathlib import Path
+from uuid import UUID
+
+import numpy as np
+import pytest
+
+from her2qp import import_objects
+from her2qp.qupath import open_project
+
+SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [64, 0], [64, 64], [0, 64], [0, 0]]]}
+REGION = UUID(int=10)
+
+
+def features(count: int) -> list[dict[str, object]]:
+    """An annotation, tiles in it that are written alike, and a point under the first tile."""
+    region = {"type": "Feature", "id": str(REGION), "geometry": SQUARE, "properties": {"objectType": "annotation"}}
+    tiles = [
+        {
+            "type": "Feature",
+            "id": str(UUID(int=100 + row)),
+            "parentId": str(REGION),
+            "geometry": {
+                "type": "Polygon",
+                "coordinates": [[[row, 0], [row + 2, 0], [row + 2, 2], [row, 2], [row, 0]]],
+            },
+            "properties": {
+                "objectType": "tile",
+                "classification": {"name": "HER2 3+", "color": [200, 0, 0]},
+                "measurements": {"HER2 attention": row / count},
+            },
+        }
+        for row in range(count)
+    ]
+    point = {
+        "type": "Feature",
+        "id": str(UUID(int=7)),
+        "parentId": str(UUID(int=100)),
+        "geometry": {"type": "Point", "coordinates": [1, 1]},
+        "properties": {"objectType": "detection"},
+    }
+    return [region, *tiles, point]
+
+
+@pytest.mark.parametrize("golden", ["0.3.2", "0.7.0"], indirect=True)
+def test_tiles_are_imported_once_with_their_ids_and_parents(golden: Path, tmp_path: Path) -> None:
+    file = tmp_path / "objects.geojson.gz"
+    file.write_bytes(gzip.compress(json.dumps(features(500)).encode()))
+    with open_project(golden / "project") as project:
+        name, before = project.images[2].name, len(project.images[2].tiles())
+    assert import_objects(golden / "project", file, image=name, backend="native") == 502
+    assert import_objects(golden / "project", file, image=name, backend="native") == 0
+    with open_project(golden / "project", backend="native") as project:
+        tiles = project.image(name).tiles()
+        others = {obj.id: obj for obj in project.image(name).hierarchy.objects_but_tiles()}
+    rows = np.flatnonzero((tiles.ids[:, :14] == 0).all(axis=1))
+    assert (len(tiles), len(rows)) == (before + 500, 500)
+    assert {int.from_bytes(tiles.ids[row].tobytes()) for row in rows} == set(range(100, 600))
+    assert {tiles.parent_ids[index] for index in tiles.parent_index[rows]} == {REGION}
+    assert {str(tiles.classes[index]) for index in tiles.class_index[rows]} == {"HER2 3+"}
+    attention = {int(tiles.bounds[row, 0]): tiles.column("HER2 attention")[row] for row in rows}
+    assert attention == {row: np.float32(row / 500) for row in range(500)}
+    assert others[UUID(int=7)].parent == UUID(int=100)
+
+
+@pytest.mark.parametrize("golden", ["0.5.1"], indirect=True)
+def test_tiles_go_under_an_annotation_that_the_image_already_has(golden: Path, tmp_path: Path) -> None:
+    file = tmp_path / "objects.geojson"
+    with open_project(golden / "project") as project:
+        name = project.images[2].name
+    file.write_text(json.dumps(features(20)[:1]))
+    assert import_objects(golden / "project", file, image=name, backend="native") == 1
+    file.write_text(json.dumps(features(20)))
+    assert import_objects(golden / "project", file, image=name, backend="native") == 21
+    with open_project(golden / "project", backend="native") as project:
+        tiles = project.image(name).tiles()
+    assert sum(tiles.parent_ids[index] == REGION for index in tiles.parent_index) == 20
