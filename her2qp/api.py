@@ -37,7 +37,7 @@ def score(
         Is told what happens, for progress bars.
     **settings
         See :class:`her2qp.scoring.settings.ScoreSettings`: `model`, `classes`, `exclude`, `whole_tissue`, `tma`,
-        `images`, `backend`, `mpp`, `dry_run` and so on.
+        `cells`, `images`, `backend`, `mpp`, `dry_run` and so on.
 
     Returns
     -------

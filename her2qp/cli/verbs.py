@@ -127,6 +127,7 @@ def score(
     tma: Annotated[
         bool, typer.Option("--tma", help="Score each TMA core by itself; missing ones are skipped.")
     ] = False,
+    cells: Annotated[bool, typer.Option("--cells", help="Give each tile the number of cells in it by class.")] = False,
     image: ImagesOption = None,
     backend: BackendOption = Backend.AUTO,
     mpp: Annotated[float | None, typer.Option(metavar="µm/px", help="Pixel size to use for every image.")] = None,
@@ -148,6 +149,7 @@ def score(
                 model=model,
                 whole_tissue=whole_tissue,
                 tma=tma,
+                cells=cells,
                 backend=backend.value,
                 mpp=mpp,
                 dry_run=dry_run,

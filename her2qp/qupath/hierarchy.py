@@ -8,7 +8,7 @@ from typing import Protocol
 from uuid import UUID
 
 from her2qp.qupath.classes import PathClass
-from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
+from her2qp.qupath.objects import CellTable, ImageType, ObjectType, PathObject, TileTable
 
 
 class Hierarchy(Protocol):
@@ -32,6 +32,12 @@ class Hierarchy(Protocol):
 
     def tiles(self) -> TileTable:
         """All rectangular tile detections as arrays."""
+
+    def cell_table(self) -> CellTable:
+        """Cells, and detections that are neither tiles nor part of a cell, as arrays.
+
+        Only those on the first z-slice and time point.
+        """
 
     def objects(self) -> Iterator[PathObject]:
         """Every object but the root, parents before children: annotations, cores, detections, cells and tiles."""

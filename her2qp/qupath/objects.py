@@ -150,6 +150,28 @@ class PathObject:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class CellTable:
+    """Cells as arrays, one row a cell, in no particular order.
+
+    Parameters
+    ----------
+    centroids
+        X and y of the nucleus, or of the cell where it has none, in pixels at full resolution, shape (n, 2), float64.
+    classes
+        The classes that occur; a row's class is ``classes[class_index[row]]``.
+    class_index
+        Shape (n,), int32; -1 when unclassified.
+    """
+
+    centroids: NDArray[np.float64]
+    classes: tuple[PathClass, ...]
+    class_index: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.centroids)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class TileTable:
     """Rectangular tile detections as arrays, one row a tile.
 

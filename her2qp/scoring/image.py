@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from her2qp.scoring.cellcounts import CellCounts, count_cells
 from her2qp.scoring.cores import cores_left_out, notes_on_cores
 from her2qp.scoring.result import ImageScore, RegionScore
 from her2qp.scoring.vocabulary import GRADES
@@ -45,6 +46,8 @@ class TilePlan:
         What was repaired or left out.
     left_out
         TMA cores without tiles.
+    cells
+        What the cells in the tiles add to their measurements; None if there are none, or they are not asked for.
     """
 
     slide: Slide
@@ -54,6 +57,7 @@ class TilePlan:
     reason: str
     notes: tuple[str, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
+    cells: CellCounts | None = None
 
     @property
     def noun(self) -> str:
@@ -118,6 +122,7 @@ class Scorer:
             attention=prediction.attention,
             tile_probabilities=prediction.tile_probabilities,
             regions=list(self._score_regions(plan, features, prediction.attention)),
+            cells=plan.cells,
         )
 
     def _score_regions(self, plan: TilePlan, features: Any, attention: Any) -> Iterator[RegionScore]:
@@ -141,7 +146,7 @@ class Scorer:
             prediction = self.bundle.predict(self._bag(plan, features, rows))
             attention[rows], tile_probabilities[rows] = prediction.attention, prediction.tile_probabilities
             scores.append(RegionScore(plan.regions[index], len(rows), prediction.probabilities, attention_share=None))
-        return ImageScore(plan.tiles, None, attention, tile_probabilities, scores)
+        return ImageScore(plan.tiles, None, attention, tile_probabilities, scores, plan.cells)
 
     def _bag(self, plan: TilePlan, features: Any, rows: Any = slice(None)) -> Any:
         from her2qp.models.bag import Bag
@@ -192,8 +197,14 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
             slide, found, grid, min_region=settings.min_region, min_tissue=settings.min_tissue, tissue=tissue
         )
         left_out = cores_left_out(cores, found, placed.tiles) if settings.tma else ()
-        notes = (*found.notes, *notes_on_cores(cores, left_out, is_scored=settings.tma))
-        yield TilePlan(slide, slide_mpp, list(found.regions), placed.tiles, placed.reason, notes, left_out)
+        notes = [*found.notes, *notes_on_cores(cores, left_out, is_scored=settings.tma)]
+        cells = entry.hierarchy.cell_table() if settings.cells else None
+        counts = count_cells(cells, placed.tiles, found.regions, slide_mpp) if cells else None
+        if cells is not None and counts is None:
+            notes.append("the image holds no cells to count: detect them in QuPath first")
+        yield TilePlan(
+            slide, slide_mpp, list(found.regions), placed.tiles, placed.reason, tuple(notes), left_out, counts
+        )
 
 
 def _find_regions(

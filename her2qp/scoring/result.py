@@ -14,6 +14,7 @@ from her2qp.scoring.vocabulary import GRADES, GROUPS
 
 if TYPE_CHECKING:
     from her2qp.qupath.objects import PathObject
+    from her2qp.scoring.cellcounts import CellCounts
     from her2qp.tiling.regions import LeftOut, Region
     from her2qp.tiling.tiles import Tiles
 
@@ -138,6 +139,8 @@ class ImageScore:
         The model applied to the bag that holds one tile alone, shape (n, 4).
     regions
         One score for each region that holds tiles.
+    cells
+        Measurements of the tiles that tell of the cells in them; None if they were not counted.
     """
 
     tiles: Tiles
@@ -145,6 +148,7 @@ class ImageScore:
     attention: NDArray[np.float32]
     tile_probabilities: NDArray[np.float32]
     regions: Sequence[RegionScore]
+    cells: CellCounts | None = None
 
     @property
     def predicted(self) -> str | None:

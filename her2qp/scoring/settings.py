@@ -28,6 +28,8 @@ class ScoreSettings(BaseModel):
         Score all tissue of the slide, or of each TMA core; annotations then only exclude.
     tma
         Score each TMA core by itself: see :func:`her2qp.tiling.core_regions`.
+    cells
+        Give each tile the number and density of the cells in it, by class, that other tools detected.
     images
         Glob patterns of image names; empty takes all.
     backend
@@ -58,6 +60,7 @@ class ScoreSettings(BaseModel):
     exclude: tuple[str, ...] = ()
     whole_tissue: bool = False
     tma: bool = False
+    cells: bool = False
     images: tuple[str, ...] = ()
     backend: Backend = "auto"
     mpp: float | None = Field(default=None, gt=0)

@@ -40,7 +40,21 @@ TILE_MEASUREMENTS = (
     REGION_FRACTION,
     TISSUE_FRACTION,
 )
-"""Measurements of a tile detection, in this order."""
+"""Measurements of a tile detection, in this order; counts of cells come after them where they are asked for."""
+
+
+def cell_count_name(path_class: PathClass | None = None) -> str:
+    """Name of a tile's number of cells, of all or of a class: ``Num cells``, ``Num cells: Tumor``.
+
+    QuPath's own ``Num Tumor`` counts the children of an annotation; the names differ so as not to be mistaken for it.
+    """
+    return "Num cells" if path_class is None else f"Num cells: {path_class}"
+
+
+def per_area(count_name: str) -> str:
+    """Name of the density that belongs to a count, as QuPath spells it: ``Num cells per mm^2``."""
+    return f"{count_name} per mm^2"
+
 
 REGION_TILES = "HER2 tiles"
 REGION_ATTENTION_SHARE = "HER2 attention share"

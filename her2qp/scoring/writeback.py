@@ -169,6 +169,7 @@ def tile_table(score: ImageScore, image_id: int) -> TileTable:
             score.tile_probabilities,
             tiles.region_fraction,
             tiles.tissue_fraction,
+            *(() if score.cells is None else (score.cells.values,)),
         ]
     ).astype(np.float32)
     return TileTable(
@@ -176,7 +177,7 @@ def tile_table(score: ImageScore, image_id: int) -> TileTable:
         bounds=tiles.bounds[order],
         classes=tuple(GRADE_CLASSES[grade] for grade in GRADES),
         class_index=np.argmax(score.tile_probabilities, axis=1).astype(np.int32)[order],
-        names=TILE_MEASUREMENTS,
+        names=TILE_MEASUREMENTS + (() if score.cells is None else score.cells.names),
         values=values[order],
         parent_ids=parents,
         parent_index=np.repeat(np.arange(len(rows), dtype=np.int32), [len(r) for r in rows]),

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.qupath.java.forms import Form, at_every_byte, rows_at
-from her2qp.qupath.java.graph import JavaString, Node
+from her2qp.qupath.java.graph import JavaArray, JavaString, Node
 from her2qp.qupath.java.runs import Layout, Run, Slot, distinct_handles
 
 
@@ -66,13 +66,23 @@ class FormRows:
         size = np.dtype(dtype).itemsize * count
         return rows_at(self._data, np.minimum(self.places(offset), len(self._data) - size), size).view(dtype)
 
+    def elements(self, array: JavaArray, dtype: str) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+        """See :meth:`~her2qp.qupath.java.runs.Rows.elements`."""
+        offset, size = self.layout.payloads[array], np.dtype(dtype).itemsize
+        sizes = self._lengths_at(offset)
+        firsts = np.cumsum(sizes) - sizes
+        places = np.repeat(self.places(offset) - firsts * size, sizes) + np.arange(sizes.sum()) * size
+        return at_every_byte(self._data, dtype)[places], sizes
+
     def handles_at(self, slot: Slot) -> NDArray[np.uint32]:
         """See :meth:`~her2qp.qupath.java.runs.Rows.handles_at`."""
         return at_every_byte(self._data, ">u4")[self.places(slot.offset)].astype(np.uint32)
 
     def text_sizes(self, text: JavaString) -> NDArray[np.int64]:
         """See :meth:`~her2qp.qupath.java.runs.Rows.text_sizes`."""
-        offset = self.layout.payloads[text]
+        return self._lengths_at(self.layout.payloads[text])
+
+    def _lengths_at(self, offset: int) -> NDArray[np.int64]:
         column = next(i for i, stretch in enumerate(self.form.stretches) if stretch.offset == offset)
         return self._lengths[:, column]
 

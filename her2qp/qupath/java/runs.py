@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import DataFileError
-from her2qp.qupath.java.graph import Instance, Item, JavaString, Node
+from her2qp.qupath.java.graph import Instance, Item, JavaArray, JavaString, Node
 from her2qp.qupath.java.reader import StreamReader
 
 
@@ -105,6 +105,22 @@ class Rows(Protocol):
             NumPy's name of the type in the file, such as ``">f8"``.
         count
             Number of successive values.
+        """
+
+    def elements(self, array: JavaArray, dtype: str) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+        """Elements of an array of the layout's template in all records, one record after the other.
+
+        Parameters
+        ----------
+        array
+            Of numbers.
+        dtype
+            NumPy's name of their type in the file.
+
+        Returns
+        -------
+        elements, sizes
+            Shape (sizes.sum(),), and how many each record has, shape (n,).
         """
 
     def handles_at(self, slot: Slot) -> NDArray[np.uint32]:

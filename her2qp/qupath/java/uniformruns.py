@@ -10,7 +10,7 @@ from typing import TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from her2qp.qupath.java.graph import ClassDesc, JavaString, Node
+from her2qp.qupath.java.graph import ClassDesc, JavaArray, JavaString, Node
 from her2qp.qupath.java.runs import Layout, Run, Slot
 
 Records: TypeAlias = NDArray[np.uint8]
@@ -84,6 +84,12 @@ class UniformRun(Run):
         """See :meth:`Rows.column`."""
         size = np.dtype(dtype).itemsize * count
         return np.ascontiguousarray(self.records[:, offset : offset + size]).view(dtype)
+
+    def elements(self, array: JavaArray, dtype: str) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
+        """See :meth:`Rows.elements`."""
+        size = len(array)
+        elements = self.column(self.layout.payloads[array], dtype, size).ravel()
+        return elements, np.full(len(self), size, dtype=np.int64)
 
     def handles_at(self, slot: Slot) -> NDArray[np.uint32]:
         """See :meth:`Rows.handles_at`."""

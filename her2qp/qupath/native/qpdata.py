@@ -14,6 +14,7 @@ from her2qp.errors import DataFileError, Her2qpError
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.native import uuids
+from her2qp.qupath.native.cellpoints import read_cells
 from her2qp.qupath.native.document import Document, new_document
 from her2qp.qupath.native.entries import Entry, RunEntry
 from her2qp.qupath.native.path_objects import read_object
@@ -23,7 +24,7 @@ from her2qp.qupath.native.surgery import apply_edit
 from her2qp.qupath.native.tiles import classes_of, read_tiles
 from her2qp.qupath.native.values import Memo
 from her2qp.qupath.native.vocabulary import Vocabulary
-from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
+from her2qp.qupath.objects import CellTable, ImageType, ObjectType, PathObject, TileTable
 from her2qp.qupath.semantics import check_builder, check_classes, check_image_type
 
 
@@ -142,6 +143,11 @@ class QpData:
         """All rectangular tile detections as arrays."""
         with self._naming():
             return read_tiles(self._document.index, self._memo)
+
+    def cell_table(self) -> CellTable:
+        """Cells, and detections that are neither tiles nor part of a cell, as arrays."""
+        with self._naming():
+            return read_cells(self._document.index, self._memo)
 
     def objects(self) -> Iterator[PathObject]:
         """Every object but the root, parents before children: annotations, cores, detections, cells and tiles."""

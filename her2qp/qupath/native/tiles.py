@@ -69,7 +69,7 @@ def classes_of(entry: Entry | RunEntry, memo: Memo) -> list[PathClass | None]:
     if isinstance(entry, Entry):
         return [memo.path_class(entry.record.at(entry.record.path_class))]
     records = [(part, read_record(part.layout.template)) for part in entry.run.parts]
-    return [c for part, record in records for c in _classes(part, record.at(record.path_class), memo)[0]]
+    return [c for part, record in records for c in classes_of_rows(part, record.at(record.path_class), memo)[0]]
 
 
 def _one_block(entry: Entry, memo: Memo) -> Iterator[Block]:
@@ -109,7 +109,7 @@ def _run_blocks(entry: RunEntry, memo: Memo) -> Iterator[Block]:
             yield from _one_block(entry.entry(row), memo)
         return
     corners = run.column(run.layout.payloads[roi.parts[0]] + 8, ">f8", 4).astype(np.float64)
-    classes, class_index = _classes(run, record.at(record.path_class), memo)
+    classes, class_index = classes_of_rows(run, record.at(record.path_class), memo)
     for rows, names in pieces:
         yield Block(
             entry.ids[rows],
@@ -152,7 +152,8 @@ def _by_names(rows: Rows, measurements: Instance, memo: Memo) -> Iterator[tuple[
         yield of_target, names[:n_values]
 
 
-def _classes(rows: Rows, node: object, memo: Memo) -> tuple[list[PathClass | None], NDArray[np.int32]]:
+def classes_of_rows(rows: Rows, node: object, memo: Memo) -> tuple[list[PathClass | None], NDArray[np.int32]]:
+    """The classes of rows whose template has the class `node`, and each row's number among them, shape (n,)."""
     classes: list[PathClass | None] = []
     class_index = np.zeros(len(rows.numbers), dtype=np.int32)
     for target, of_target in _targets(rows, node):
