@@ -16,14 +16,10 @@ if TYPE_CHECKING:
 def examine_project(project: Path, *, repair: bool = False) -> list[Finding]:
     """Look for what crashes left in a project, and put right what can be; see :func:`her2qp.doctor`."""
     from her2qp.qupath.leftovers import find_leftovers, project_folder_of
-    from her2qp.qupath.transaction import ProjectLock
 
     folder = project_folder_of(project)
-    if not repair:
-        findings = [_found(folder, leftover) for leftover in find_leftovers(folder)]
-    else:
-        with ProjectLock(folder, "doctor --repair"):
-            findings = list(_repaired(folder, list(find_leftovers(folder))))
+    leftovers = list(find_leftovers(folder))
+    findings = list(_repaired(folder, leftovers) if repair else (_found(folder, leftover) for leftover in leftovers))
     return findings or [Finding("project", True, f"{folder}: every file is complete, and nothing is left of a crash")]
 
 
@@ -33,14 +29,25 @@ def _found(folder: Path, leftover: Leftover) -> Finding:
 
 
 def _repaired(folder: Path, leftovers: list[Leftover]) -> Iterator[Finding]:
-    for leftover in leftovers:
-        if leftover.repair is None:
-            yield _found(folder, leftover)
-            continue
-        subject = leftover.path.relative_to(folder).as_posix()
-        try:
-            leftover.repair()
-        except Her2qpError as error:
-            yield Finding(subject, False, f"{leftover.what}. It could not be repaired: {error}")
-        else:
-            yield Finding(subject, True, f"{leftover.what}. Repaired. {leftover.plan}")
+    """Repair under the lock of the project, which a journal that cannot be read is in the way of, so that goes first.
+
+    Who takes the lock puts right what her2qp left by itself.
+    """
+    from her2qp.qupath.transaction import Journal, ProjectLock
+
+    journal = Journal.path_in(folder)
+    first = [leftover for leftover in leftovers if leftover.path == journal]
+    yield from (_repaired_one(folder, leftover) for leftover in first)
+    with ProjectLock(folder, "doctor --repair"):
+        yield from (_repaired_one(folder, leftover) for leftover in leftovers if leftover.path != journal)
+
+
+def _repaired_one(folder: Path, leftover: Leftover) -> Finding:
+    if leftover.repair is None:
+        return _found(folder, leftover)
+    subject = leftover.path.relative_to(folder).as_posix()
+    try:
+        leftover.repair()
+    except Her2qpError as error:
+        return Finding(subject, False, f"{leftover.what}. It could not be repaired: {error}")
+    return Finding(subject, True, f"{leftover.what}. Repaired. {leftover.plan}")

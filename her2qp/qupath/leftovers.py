@@ -19,7 +19,9 @@ from her2qp.qupath.jsonfile import read_bounded
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.projectfile import ProjectFile
 from her2qp.qupath.transaction.disk import access_errors, keep_copy, replace, write_atomically
+from her2qp.qupath.transaction.journal import Journal
 from her2qp.qupath.transaction.places import private_folder
+from her2qp.qupath.transaction.remains import is_held, left_holders
 
 _SAVING = (".backup", ".tmp")
 """What QuPath appends to the name of a ``.qpproj`` while it saves it."""
@@ -62,7 +64,8 @@ def project_folder_of(path: Path) -> Path:
 
 
 def find_leftovers(project_folder: Path) -> Iterator[Leftover]:
-    """Look through a project for what a crash of QuPath left; reads every data file to its end, one at a time.
+    """Look through a project for what a crash of QuPath or of her2qp left; reads every data file to its end.
+
 
     Parameters
     ----------
@@ -75,6 +78,7 @@ def find_leftovers(project_folder: Path) -> Iterator[Leftover]:
         A file cannot be read.
     """
     with access_errors(project_folder):
+        yield from _of_her2qp(project_folder)
         for path in _project_files(project_folder):
             yield from _of_project_file(project_folder, path)
         yield from _of_class_list(project_folder, project_folder / CLASS_LIST)
@@ -88,6 +92,29 @@ def _project_files(folder: Path) -> list[Path]:
     names = {path.name for path in folder.glob("*.qpproj")}
     names |= {path.stem for suffix in _SAVING for path in folder.glob(f"*.qpproj{suffix}")}
     return [folder / name for name in sorted(names)]
+
+
+def _of_her2qp(folder: Path) -> Iterator[Leftover]:
+    journal = Journal.path_in(folder)
+    if is_held(private_folder(folder) / "lock"):
+        return
+    try:
+        if Journal.read(folder) is not None:
+            what = "a run was stopped while it put its result in place"
+            yield Leftover(journal, what, "Finishes the change, or takes it back.", _by_taking_the_lock)
+    except ProjectFormatError as error:
+        yield _in_the_way(journal, error.what)
+    for file, holder in left_holders(folder):
+        if holder.is_here:
+            plan = "Removes what it had not finished; what it had finished is kept."
+            yield Leftover(file, f"{holder} was stopped half way", plan, _by_taking_the_lock)
+        else:
+            plan = "If it does not run there any more, delete this file. her2qp never does so by itself."
+            yield Leftover(file, f"{holder} works on the project, or died", plan)
+
+
+def _by_taking_the_lock() -> None:
+    """Who takes the lock of the project puts these things right first."""
 
 
 def _of_project_file(folder: Path, path: Path) -> Iterator[Leftover]:

@@ -23,6 +23,7 @@ from her2qp.qupath.transaction.disk import access_errors
 from her2qp.qupath.transaction.holder import Holder
 from her2qp.qupath.transaction.journal import Journal
 from her2qp.qupath.transaction.places import PRIVATE_FOLDER, inside
+from her2qp.qupath.transaction.remains import is_held, tidy
 
 _log = logging.getLogger(__name__)
 
@@ -77,10 +78,10 @@ class ProjectLock:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             self._acquire()
         try:
-            self._refuse_other_computers()
+            predecessor = self._predecessor()
             Holder(self._command).write(self._holder_file)
             if self._part is None:
-                self._settle()
+                self._settle(predecessor)
         except BaseException:
             self._lock.release()
             raise
@@ -98,8 +99,11 @@ class ProjectLock:
         except NotImplementedError as error:
             raise ProjectAccessError("the file system offers no locks", where=self._path) from error
 
-    def _refuse_other_computers(self) -> None:
-        """A process of this computer that holds no lock any more is dead; of one elsewhere nobody here can tell."""
+    def _predecessor(self) -> Holder | None:
+        """Who died holding this lock, None if nobody did.
+
+        A process of this computer that holds a lock no more is dead; of one elsewhere nobody here can tell.
+        """
         left = Holder.read(self._holder_file)
         if left is not None and not left.is_here:
             raise ProjectLockedError(
@@ -107,12 +111,14 @@ class ProjectLock:
                 where=self._project_folder,
                 remedy=f"If it does not run there any more, delete {self._holder_file}.",
             )
+        return left
 
-    def _settle(self) -> None:
-        """Finish, or take back, what a process that died was putting in place."""
+    def _settle(self, predecessor: Holder | None) -> None:
+        """Finish, or take back, what a process that died was putting in place, and remove what it had not finished."""
         journal = Journal.read(self._project_folder)
         if journal is not None:
             _log.warning("%s: a run was stopped half way; %s", self._project_folder, journal.settle())
+        tidy(self._project_folder, predecessor)
 
 
 class ImageLock:
@@ -164,14 +170,7 @@ def image_part(entry_id: int) -> str:
 
 def is_locked(project_folder: Path, part: str) -> bool:
     """Whether a process holds the lock of a part of the project."""
-    path = _lock_file(project_folder, part)
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
+    return is_held(_lock_file(project_folder, part))
 
 
 def forget_lock(project_folder: Path, part: str) -> None:
