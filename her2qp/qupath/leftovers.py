@@ -66,7 +66,6 @@ def project_folder_of(path: Path) -> Path:
 def find_leftovers(project_folder: Path) -> Iterator[Leftover]:
     """Look through a project for what a crash of QuPath or of her2qp left; reads every data file to its end.
 
-
     Parameters
     ----------
     project_folder
