@@ -99,9 +99,9 @@ def import_file(
                 change = bring_in(existing_of(entry, records.history()), objects, tiles, written)
             if not change.edit.is_empty:
                 run = records.begin("import")
-                with opened.transaction(run.text, command="import"):
+                with opened.transaction(run.text, command="import"), opened.together() as step:
                     write_back(entry, change)
-                records.write(run, _record(run, entry, file, change, kept))
+                    records.write(run, _record(run, entry, file, change, kept), within=step)
     return change.added
 
 

@@ -72,11 +72,13 @@ def clear_project(project: Project, patterns: Sequence[str] = (), *, wait_s: flo
     run = records.begin("clear")
     with project.transaction(run.text, command="clear"):
         outcomes = [_clear_image(entry, records, run, wait_s) for entry in chosen]
-        removed_classes = _drop_unused_classes(project, records.history().classes_added)
-        if removed_classes or any(outcome.is_change for outcome in outcomes):
-            records.write(run, _record(run.text, run.number, project, outcomes, removed_classes))
-        else:
-            records.withdraw(run)
+        with project.together() as step:
+            removed_classes = _drop_unused_classes(project, records.history().classes_added)
+            is_change = bool(removed_classes) or any(outcome.is_change for outcome in outcomes)
+            if is_change:
+                records.write(run, _record(run.text, run.number, project, outcomes, removed_classes), within=step)
+    if not is_change:
+        records.withdraw(run)
     return outcomes
 
 

@@ -9,23 +9,29 @@ from __future__ import annotations
 import contextlib
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
-from her2qp.errors import ProjectAccessError
 from her2qp.provenance import now
 from her2qp.qupath.transaction import ProjectLock
-from her2qp.qupath.transaction.disk import signature
+from her2qp.qupath.transaction.disk import access_errors, file_digest, signature, write_atomically
 from her2qp.qupath.transaction.lock import PATIENCE_S
-from her2qp.qupath.transaction.places import private_folder
+from her2qp.qupath.transaction.places import PRIVATE_FOLDER, private_folder
 from her2qp.scoring.vocabulary import RUN_KEY
 
 _FILE_NAME = re.compile(r"(\d{4,9})-\d{8}T\d{6}Z\.json")
 _MAX_RECORD_BYTES = 256 * 2**20
+
+
+class Publisher(Protocol):
+    """What changes files together: a transaction, or a step of one."""
+
+    def publish(self, relative: str, *, expected: str, write: Callable[[Path], object]) -> bool:
+        """Replace the file `relative`, whose digest is `expected`, by what `write` makes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +168,15 @@ class RunRecords:
         number = 1 + max((int(f.name.split("-")[0]) for f in self._files()), default=0)
         return RunId(number, f"{number:04d}-{now():%Y%m%dT%H%M%SZ}")
 
-    def write(self, run: RunId, record: Mapping[str, Any]) -> Path:
+    def write(self, run: RunId, record: Mapping[str, Any], *, within: Publisher | None = None) -> Path:
         """Write a record, replacing an earlier state of the same run's.
+
+        Parameters
+        ----------
+        run, record
+            The run, and what to say of it.
+        within
+            What the record is to appear together with; without it, it appears at once.
 
         Raises
         ------
@@ -171,17 +184,17 @@ class RunRecords:
             The folder cannot be written.
         """
         path = self.folder / f"{run.text}.json"
-        beside = path.with_suffix(".tmp")
-        try:
+        text = json.dumps(record, indent=1, ensure_ascii=False) + "\n"
+
+        def fill(beside: Path) -> None:
+            beside.write_text(text, "utf-8", "backslashreplace")
+
+        if within is not None:
+            within.publish(f"{PRIVATE_FOLDER}/runs/{path.name}", expected=file_digest(path), write=fill)
+            return path
+        with access_errors(path):
             self.folder.mkdir(parents=True, exist_ok=True)
-            beside.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", "utf-8", "backslashreplace")
-            beside.replace(path)
-        except OSError as error:
-            raise ProjectAccessError(
-                f"the run record cannot be written ({error.strerror})",
-                where=path,
-                remedy="Check the permissions of the project folder and the free space.",
-            ) from error
+            write_atomically(path, fill)
         return path
 
     def history(self, *, but: RunId | None = None) -> History:
@@ -202,7 +215,7 @@ class RunRecords:
             self._read = state, history
         return self._read[1]
 
-    def mark_undone(self, run: str, *, keeps_classes: bool = False) -> None:
+    def mark_undone(self, run: str, *, keeps_classes: bool = False, within: Publisher | None = None) -> None:
         """Note in the record of a run that it was undone, so that later runs do not count on it.
 
         Parameters
@@ -211,12 +224,15 @@ class RunRecords:
             Id of the run.
         keeps_classes
             Whether the classes that it added are still listed, because other runs may use them.
+        within
+            What the note is to appear together with.
         """
         for record in self._readable(self._files()):
             if record.get("run") == run:
                 number = int(run.split("-")[0])
                 classes = record.get("classes_added") if keeps_classes else []
-                self.write(RunId(number, run), {**record, "undone": now().isoformat(), "classes_added": classes})
+                undone = {**record, "undone": now().isoformat(), "classes_added": classes}
+                self.write(RunId(number, run), undone, within=within)
 
     def _readable(self, files: list[Path]) -> Iterator[dict[str, Any]]:
         for path in reversed(files):

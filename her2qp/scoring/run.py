@@ -128,6 +128,7 @@ class ScoringRun:
         self.run: RunId = self.records.next_id()
         self.started = now()
         self.classes_added: list[str] = []
+        self.outcomes: list[ImageOutcome] = []
 
     def execute(self) -> RunResult:
         """Score the chosen images.
@@ -148,15 +149,14 @@ class ScoringRun:
         scorer = load_scorer(self.settings)
         self.monitor.run_started(len(chosen))
         if self.settings.dry_run:
-            outcomes = [self._outcome_of(entry, scorer) for entry in chosen]
-            return self._result(scorer, outcomes)
+            self.outcomes = [self._outcome_of(entry, scorer) for entry in chosen]
+            return self._result(scorer)
         self.run = self.records.begin("score")
         with self.project.transaction(self.run.text, command="score"):
-            outcomes = []
             for entry in chosen:
-                outcomes.append(self._outcome_of(entry, scorer))
-                record = self.records.write(self.run, self._record(scorer, outcomes))
-        return self._result(scorer, outcomes, record)
+                self.outcomes.append(self._outcome_of(entry, scorer))
+                record = self.records.write(self.run, self._record(scorer))
+        return self._result(scorer, record)
 
     def _check_classes(self, chosen: Sequence[ImageEntry]) -> None:
         """Refuse a class that the user named and no image has; the default class may well be missing."""
@@ -214,11 +214,6 @@ class ScoringRun:
                 "metadata": change.written_metadata,
                 "region_ids": [str(r.region.parent_id) for r in score.regions if r.region.parent_id],
             }
-            try:
-                write_back(entry, change)
-            except ProjectError as error:
-                return self._kept_aside(entry, existing, change, error, details)
-            self._add_classes()
             outcome = ImageOutcome(
                 entry.id,
                 entry.name,
@@ -230,9 +225,29 @@ class ScoringRun:
                 removed=len(change.edit.remove),
                 details=details | result_now(self.run, run=self.run.text, tiles=len(score.tiles)).to_json(),
             )
+            try:
+                self._save(entry, change, outcome, scorer)
+            except ProjectError as error:
+                return self._kept_aside(entry, existing, change, error, details)
             if self.on_scored is not None:
                 self.on_scored(outcome, plan)
         return outcome
+
+    def _save(self, entry: ImageEntry, change: WriteBack, outcome: ImageOutcome, scorer: Scorer) -> None:
+        """Put an image's result, the classes it uses and the record of it in place together.
+
+        Without the record, a later run could not tell what in the image's metadata is a person's.
+        """
+        known = self.classes_added
+        try:
+            with self.project.together() as step:
+                write_back(entry, change)
+                self.classes_added = [*known, *self._add_classes()]
+                self.records.write(self.run, self._record(scorer, outcome), within=step)
+        except Her2qpError:
+            self.classes_added = known
+            entry.discard()
+            raise
 
     def _kept_aside(
         self, entry: ImageEntry, existing: Existing, change: WriteBack, error: ProjectError, details: dict[str, Any]
@@ -276,16 +291,16 @@ class ScoringRun:
             details=details,
         )
 
-    def _add_classes(self) -> None:
+    def _add_classes(self) -> list[str]:
         """Add the grade classes to the project's class list; a class of that name that is there keeps its colour."""
         listed = {str(path_class) for path_class in self.project.path_classes}
         missing = [c for c in GRADE_CLASSES.values() if str(c) not in listed]
         if missing:
             self.project.path_classes = (*self.project.path_classes, *missing)
             self.project.save()
-            self.classes_added += [str(path_class) for path_class in missing]
+        return [str(path_class) for path_class in missing]
 
-    def _record(self, scorer: Scorer, outcomes: Sequence[ImageOutcome]) -> dict[str, Any]:
+    def _record(self, scorer: Scorer, *about_to_be: ImageOutcome) -> dict[str, Any]:
         return {
             "run": self.run.text,
             "number": self.run.number,
@@ -301,13 +316,14 @@ class ScoringRun:
             "extractor": scorer.extractor_facts(),
             "classes_added": self.classes_added,
             "images": [
-                {**o.details, **o.to_json(), "objects_added": o.added, "objects_removed": o.removed} for o in outcomes
+                {**o.details, **o.to_json(), "objects_added": o.added, "objects_removed": o.removed}
+                for o in (*self.outcomes, *about_to_be)
             ],
         }
 
-    def _result(self, scorer: Scorer, outcomes: Sequence[ImageOutcome], record: Path | None = None) -> RunResult:
+    def _result(self, scorer: Scorer, record: Path | None = None) -> RunResult:
         return RunResult(
-            self.run.text, scorer.bundle.label, scorer.bundle.notice, self.project.backend, outcomes, record
+            self.run.text, scorer.bundle.label, scorer.bundle.notice, self.project.backend, self.outcomes, record
         )
 
 

@@ -11,6 +11,7 @@ from her2qp.scoring.records import RunRecords
 
 if TYPE_CHECKING:
     from her2qp.qupath.transaction import Restored
+    from her2qp.qupath.transaction.step import Step
 
 
 def undo_run(project: Path, run: str | None = None) -> Restored:
@@ -36,9 +37,14 @@ def undo_run(project: Path, run: str | None = None) -> Restored:
     from her2qp.qupath.transaction import restore_backup, restore_last
 
     folder = find_project(project).parent
-    restored = restore_last(folder) if run is None else restore_backup(folder, _find_run(folder, run))
-    RunRecords(folder).mark_undone(restored.run, keeps_classes=CLASS_LIST not in restored.files)
-    return restored
+    records = RunRecords(folder)
+
+    def note(step: Step, undone: Restored) -> None:
+        records.mark_undone(undone.run, keeps_classes=CLASS_LIST not in undone.files, within=step)
+
+    if run is None:
+        return restore_last(folder, also=note)
+    return restore_backup(folder, _find_run(folder, run), also=note)
 
 
 def _find_run(folder: Path, run: str) -> str:

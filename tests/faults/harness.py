@@ -225,7 +225,7 @@ class Bench:
         if keep is not None and (point.found == "mixed" or number % 7 == 0):
             shutil.copytree(project, keep / f"{self.store}-{verb.name}-{number:04}-{point.found}")
         if ended.how != "done":
-            point.problems += self._next_run(verb, project, NEXT_RUNS[number % len(NEXT_RUNS)])
+            point.problems += self._next_run(verb, project, NEXT_RUNS[number % len(NEXT_RUNS)], fault)
         point.problems += self._again_and_back(verb, project, new)
         return point
 
@@ -268,7 +268,7 @@ class Bench:
                 problems.append(f"lost metadata of image {image}")
         return problems
 
-    def _next_run(self, verb: Verb, project: Path, name: str) -> Iterator[str]:
+    def _next_run(self, verb: Verb, project: Path, name: str, fault: Fault) -> Iterator[str]:
         copy = self._copy(project, "next")
         action = verb.run if name == "again" else self.actions[name]
         ended = in_child(lambda: action(copy), copy, watch=False)
@@ -276,7 +276,8 @@ class Bench:
         if ended.how != "done" and not nothing_to_undo:
             yield f"next run ({name}) {ended.how}: {ended.sentences}"
         yield from (f"after the next run ({name}): {problem}" for problem in self._inconsistent(read_state(copy)))
-        yield from (f"left behind after the next run ({name}): {left}" for left in left_behind(copy))
+        if name in ("repair", "score", "clear") and fault.error is None:
+            yield from (f"left behind after the next run ({name}): {left}" for left in left_behind(copy))
 
     def _again_and_back(self, verb: Verb, project: Path, new: State) -> Iterator[str]:
         ended = in_child(lambda: verb.run(project), project, watch=False)
@@ -285,7 +286,6 @@ class Bench:
             yield f"run again it is {ended.how}: {ended.sentences}"
         if read_state(project) != new:
             yield "run again it gives something else"
-        yield from (f"left behind: {left}" for left in left_behind(project))
         for _ in range(5):
             ended = in_child(lambda: self.actions["undo"](project), project, watch=False)
             if ended.how != "done":
@@ -294,6 +294,8 @@ class Bench:
             yield f"undo: {ended.how} {ended.sentences}"
         if files_of(project) != files_of(self.base):
             yield "undo does not give back what was there"
+        in_child(lambda: self.actions["repair"](project), project, watch=False)
+        yield from (f"left behind: {left}" for left in left_behind(project))
 
 
 def left_behind(project: Path) -> list[str]:

@@ -154,7 +154,7 @@ class Interposer:
             if relative is not None:
                 half = None
                 if name == "write":
-                    data = memoryview(args[0]).cast("B")
+                    data = bytes(args[0])
 
                     def half() -> object:
                         return function(descriptor, data[: len(data) // 2])

@@ -58,5 +58,5 @@ def test_a_record_is_json_that_a_person_can_read(tmp_path: Path) -> None:
 
 def test_an_unwritable_place_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "her2qp").write_text("a file where the folder should be")
-    with pytest.raises(ProjectAccessError, match="run record"):
+    with pytest.raises(ProjectAccessError, match=r"runs.*cannot be read or written"):
         RunRecords(tmp_path).write(RunRecords(tmp_path).next_id(), {})

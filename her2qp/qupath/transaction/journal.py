@@ -201,8 +201,12 @@ class Journal:
         return previous_folder(self.project_folder) / change.path
 
     def _forget(self) -> None:
-        """Remove the journal first, then what only it gave a meaning to."""
-        with access_errors(self.path):
+        """Remove the journal first, then what only it gave a meaning to.
+
+        All files are where they belong by now. So a journal that cannot be removed does no harm: who finds it finds
+        nothing to do.
+        """
+        with contextlib.suppress(OSError):
             self.path.unlink(missing_ok=True)
             flush_folder(self.path.parent)
         with contextlib.suppress(OSError):

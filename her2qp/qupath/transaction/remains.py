@@ -27,13 +27,13 @@ def left_holders(project_folder: Path) -> list[tuple[Path, Holder]]:
 
 
 def is_held(lock_file: Path) -> bool:
-    """Whether a process holds a lock."""
-    if not lock_file.exists():
-        return False
+    """Whether a process holds a lock, or may: one that cannot be looked at is left alone."""
     try:
+        if not lock_file.exists():
+            return False
         with FileLock(lock_file, timeout=0):
             return False
-    except Timeout:
+    except (Timeout, OSError):
         return True
 
 
@@ -49,12 +49,15 @@ def tidy(project_folder: Path, predecessor: Holder | None = None) -> None:
     predecessor
         Who died holding that lock.
     """
+    shutil.rmtree(previous_folder(project_folder), ignore_errors=True)
     dead = [(file, holder) for file, holder in left_holders(project_folder) if holder.is_here]
     if not dead and predecessor is None:
         return
-    for path in unfinished_files(project_folder):
-        _remove_unfinished(path)
-    shutil.rmtree(previous_folder(project_folder), ignore_errors=True)
+    for path in list(unfinished_files(project_folder)):
+        with contextlib.suppress(OSError):
+            path.unlink(missing_ok=True)
+            if path.parent.parent == project_folder / "data" and not any(path.parent.iterdir()):
+                path.parent.rmdir()
     _remove_unlisted_backups(private_folder(project_folder))
     for file, _ in dead:
         with contextlib.suppress(OSError):
@@ -80,13 +83,6 @@ def unfinished_files(project_folder: Path) -> Iterator[Path]:
             run = parts[1] if parts[0] == "backups" else path.name.partition(".")[0]
             if not is_held(locks / f"run-{run}"):
                 yield path
-
-
-def _remove_unfinished(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink(missing_ok=True)
-        if path.parent.parent.name == "data" and not any(path.parent.iterdir()):
-            path.parent.rmdir()
 
 
 def _remove_unlisted_backups(private: Path) -> None:

@@ -35,7 +35,9 @@ class Restored:
     files: tuple[str, ...]
 
 
-def restore_backup(project_folder: Path, run_id: str) -> Restored:
+def restore_backup(
+    project_folder: Path, run_id: str, *, also: Callable[[Step, Restored], object] | None = None
+) -> Restored:
     """Undo a run.
 
     Every file is byte for byte what it was before; where others changed a file that all images share since, only the
@@ -54,10 +56,10 @@ def restore_backup(project_folder: Path, run_id: str) -> Restored:
     """
     Backup.read(project_folder, run_id)  # a project without runs gets no lock file
     with ProjectLock(project_folder, "undo", wait_s=PATIENCE_S):
-        return _restore(Backup.read(project_folder, run_id), None)
+        return _restore(Backup.read(project_folder, run_id), also)
 
 
-def restore_last(project_folder: Path, *, also: Callable[[Step, str], object] | None = None) -> Restored:
+def restore_last(project_folder: Path, *, also: Callable[[Step, Restored], object] | None = None) -> Restored:
     """Undo the last run that changed something and was not undone; errors as for :func:`restore_backup`.
 
     Parameters
@@ -65,7 +67,7 @@ def restore_last(project_folder: Path, *, also: Callable[[Step, str], object] | 
     project_folder
         Folder of the project.
     also
-        Is given the step that undoes, and the id of the run, to add what is to change with it.
+        Is given the step that undoes, and what it undoes, to add what is to change with it.
     """
     backup = last_backup(project_folder)
     if backup is None:
@@ -76,24 +78,24 @@ def restore_last(project_folder: Path, *, also: Callable[[Step, str], object] | 
         return _restore(Backup.read(project_folder, backup.run_id), also)
 
 
-def _restore(backup: Backup, also: Callable[[Step, str], object] | None) -> Restored:
+def _restore(backup: Backup, also: Callable[[Step, Restored], object] | None) -> Restored:
     """Undo a run under the lock of the project, all of it or nothing."""
     _require_idle(backup)
     planned = {relative: _plan(backup, relative, state) for relative, state in backup.files.items()}
     wanted = {relative: plan for relative, plan in planned.items() if plan is not None}
-    step = Step(backup.project_folder)
+    restored, step = Restored(backup.run_id, backup.command, tuple(wanted)), Step(backup.project_folder)
     try:
         for relative, plan in wanted.items():
             plan.collect(step, relative)
         step.remove(backup.manifest, expected=file_digest(backup.project_folder / backup.manifest))
         if also is not None:
-            also(step, backup.run_id)
+            also(step, restored)
         step.commit(lambda changes: contextlib.nullcontext())
     finally:
         step.discard()
     with contextlib.suppress(ProjectAccessError):  # without its manifest it is nothing any more
         backup.remove()
-    return Restored(backup.run_id, backup.command, tuple(wanted))
+    return restored
 
 
 @dataclass(frozen=True, slots=True)
