@@ -1,0 +1,28 @@
+"""A run that is killed, or meets an error, at any of its calls leaves the old state or the new one, and all of hers.
+
+A sample of the points of ``harness.py``, whose long version tries all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HARNESS = Path(__file__).with_name("harness.py")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_sample_of_interruptions_loses_nothing(tmp_path: Path) -> None:
+    figures = tmp_path / "figures.json"
+    command = [sys.executable, str(HARNESS), "--sample", "240", "--json", str(figures)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    groups = json.loads(figures.read_text(encoding="utf-8"))["groups"]
+    assert {name.split()[1] for name in groups} == {"score", "clear", "undo", "import"}
+    assert all(not group["problems"] for group in groups.values())
+    assert sum(group["points"] for group in groups.values()) >= 20
