@@ -19,6 +19,7 @@ from her2qp.qupath.java.graph import (
     Node,
     Value,
 )
+from her2qp.qupath.java.knownruns import KnownRun
 from her2qp.qupath.java.mixedruns import MixedRun
 from her2qp.qupath.java.runs import Layout, Rows, Run, distinct_handles, expand_runs
 from her2qp.qupath.java.stream import Stream, read_stream
@@ -36,6 +37,7 @@ __all__ = [
     "Item",
     "JavaArray",
     "JavaString",
+    "KnownRun",
     "Layout",
     "MixedRun",
     "Node",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 
 from her2qp.errors import DataFileError
@@ -9,6 +11,7 @@ from her2qp.qupath.java.collecting import MAX_RECORD, KnownForms
 from her2qp.qupath.java.forms import Form
 from her2qp.qupath.java.graph import ClassDesc, Item, Node
 from her2qp.qupath.java.handles import HandleTable
+from her2qp.qupath.java.knownruns import KnownRun
 from her2qp.qupath.java.mixedruns import MixedRun
 from her2qp.qupath.java.protocol import TC_OBJECT, TC_REFERENCE
 from her2qp.qupath.java.runs import Layout, Run, read_record
@@ -40,9 +43,13 @@ class RunFinder:
         The stream.
     handles
         Its handles.
+    known
+        Runs that it is likely to have: they are recognized by their bytes instead of being measured.
     """
 
-    def __init__(self, data: bytes, handles: HandleTable) -> None:
+    def __init__(self, data: bytes, handles: HandleTable, known: Iterable[KnownRun] = ()) -> None:
+        self._known = {one.run.record(0): one for one in known if isinstance(one.run, MixedRun)}
+        self._known_sizes = {len(record) for record in self._known}
         self._data = data
         self._handles = handles
         self._bytes = np.frombuffer(data, dtype=np.uint8)
@@ -70,14 +77,28 @@ class RunFinder:
         if size > MAX_RECORD or self._data[end : end + _HEAD] != head or not head.startswith(_OBJECT_OF_KNOWN_CLASS):
             return 0
         targets: dict[int, Node] = {}
-        run = (self._uniform_run(start, size, targets) if is_second else None) or self._mixed_run(
-            head, start, end, targets
+        run = (
+            self._known_run(end)
+            or (self._uniform_run(start, size, targets) if is_second else None)
+            or self._mixed_run(head, start, end, targets)
         )
         if run is None or (isinstance(run, MixedRun) and run.is_uniform and not is_second):
             return 0  # after one record more, those of one length are taken for a uniform run
         content.append(run)
         self._handles.skip(run, content)
         return run.n_bytes
+
+    def _known_run(self, start: int) -> MixedRun | None:
+        """A run that was known before and begins at a place."""
+        for size in self._known_sizes:
+            known = self._known.get(self._data[start : start + size])
+            targets = None if known is None else known.find(self._bytes, start, self._handles.__getitem__)
+            if known is not None and targets is not None and isinstance(known.run, MixedRun):
+                used = {part.form: self._form(part.layout.record) for part in known.run.parts}
+                if None not in used.values():
+                    forms = [used.get(form) or form for form in known.run.forms]
+                    return known.run.moved(forms, self._bytes[start : start + known.run.n_bytes], targets)
+        return None
 
     def _uniform_run(self, start: int, size: int, targets: dict[int, Node]) -> UniformRun | None:
         end = start + size
@@ -97,13 +118,16 @@ class RunFinder:
         if known.n_read < MIN_ROWS or known.n_failed > _MAX_FAILED:
             return None
         if known.lacks(self._bytes, start):
-            layout = self._trace(self._data[start:end])
-            form = None if layout is None else Form.of(layout)
+            form = self._form(self._data[start:end])
             known.forms += [] if form is None else [form]
         run = known.collect(self._bytes, end, targets)
         n_rows = self._resolve(run, targets) if len(run) >= MIN_ROWS else 0
         known.n_failed = 0 if n_rows >= MIN_ROWS else known.n_failed + 1
         return run.take(slice(n_rows)) if n_rows >= MIN_ROWS else None
+
+    def _form(self, record: bytes) -> Form | None:
+        layout = self._trace(record)
+        return None if layout is None else Form.of(layout)
 
     def _trace(self, record: bytes) -> Layout | None:
         """Layout of a record that has been read."""

@@ -173,6 +173,10 @@ class MixedRun(Run):
         starts = np.concatenate(([0], np.cumsum(sizes[rows])))
         return MixedRun(self.forms, data, starts, self.form_of[rows], self.lengths[rows], self.targets)
 
+    def moved(self, forms: Sequence[Form], data: NDArray[np.uint8], targets: Mapping[int, Node]) -> MixedRun:
+        """The same records in another stream: its forms, bytes and nodes."""
+        return MixedRun(forms, data, self.starts, self.form_of, self.lengths, targets)
+
     def record(self, row: int) -> bytes:
         """See :meth:`Run.record`."""
         return self.data[self.starts[row] : self.starts[row + 1]].tobytes()

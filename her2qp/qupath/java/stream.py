@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from her2qp.qupath.java.detection import RunFinder
 from her2qp.qupath.java.graph import ClassDesc, Item
 from her2qp.qupath.java.handles import HandleTable
+from her2qp.qupath.java.knownruns import KnownRun
 from her2qp.qupath.java.protocol import MAGIC
 from her2qp.qupath.java.reader import StreamReader
 
@@ -27,7 +29,7 @@ class Stream:
     classes: list[ClassDesc]
 
 
-def read_stream(data: bytes, *, where: object = None) -> Stream:
+def read_stream(data: bytes, *, where: object = None, known: Iterable[KnownRun] = ()) -> Stream:
     """Parse a stream.
 
     Parameters
@@ -36,6 +38,8 @@ def read_stream(data: bytes, *, where: object = None) -> Stream:
         The stream, from its magic number to its end. Runs keep views of it.
     where
         What to call it in errors.
+    known
+        Runs that it is likely to have.
 
     Raises
     ------
@@ -45,7 +49,7 @@ def read_stream(data: bytes, *, where: object = None) -> Stream:
         The stream has something that the format of QuPath's files does not have.
     """
     handles = HandleTable()
-    reader = StreamReader(data, handles, where=where, take_run=RunFinder(data, handles))
+    reader = StreamReader(data, handles, where=where, take_run=RunFinder(data, handles, known))
     if data[: len(MAGIC)] != MAGIC:
         raise reader.error("is not a Java object stream", at=0)
     reader.position = len(MAGIC)

@@ -5,12 +5,23 @@ from __future__ import annotations
 import json
 import re
 import struct
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from her2qp.errors import DataFileError, UnsupportedDataError
-from her2qp.qupath.java import ClassDesc, EnumConstant, Instance, Item, JavaString, Stream, read_stream, write_stream
+from her2qp.qupath.java import (
+    ClassDesc,
+    EnumConstant,
+    Instance,
+    Item,
+    JavaString,
+    KnownRun,
+    Stream,
+    read_stream,
+    write_stream,
+)
 from her2qp.qupath.native import schema
 from her2qp.qupath.native.containers import new_hash_map
 from her2qp.qupath.native.index import Index, read_index
@@ -64,9 +75,9 @@ class Document:
         self.root = root
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, where: object = None) -> Document:
-        """Parse a file's bytes."""
-        return cls(read_stream(data, where=where), where=where)
+    def from_bytes(cls, data: bytes, *, where: object = None, known: Iterable[KnownRun] = ()) -> Document:
+        """Parse a file's bytes; `known` are runs that it is likely to have."""
+        return cls(read_stream(data, where=where, known=known), where=where)
 
     def to_bytes(self) -> bytes:
         """Serialize; an unchanged document gives the bytes that it was read from."""

@@ -13,6 +13,7 @@ from uuid import UUID
 from her2qp.errors import DataFileError, Her2qpError
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.edits import HierarchyEdit
+from her2qp.qupath.java import KnownRun
 from her2qp.qupath.native import uuids
 from her2qp.qupath.native.cellpoints import read_cells
 from her2qp.qupath.native.document import Document, new_document
@@ -49,13 +50,15 @@ class QpData:
             self._document.index  # noqa: B018 - a hierarchy that cannot be read is refused at once
 
     @classmethod
-    def read(cls, path: str | Path) -> QpData:
+    def read(cls, path: str | Path, *, known: Iterable[KnownRun] = ()) -> QpData:
         """Read a file.
 
         Parameters
         ----------
         path
             A ``data.qpdata``.
+        known
+            Runs that it is likely to have, which are then found faster.
 
         Raises
         ------
@@ -68,12 +71,12 @@ class QpData:
             data = Path(path).read_bytes()
         except OSError as error:
             raise DataFileError(f"cannot be read: {error.strerror or error}", where=path) from error
-        return cls.from_bytes(data, where=path)
+        return cls.from_bytes(data, where=path, known=known)
 
     @classmethod
-    def from_bytes(cls, data: bytes, *, where: object = None) -> QpData:
+    def from_bytes(cls, data: bytes, *, where: object = None, known: Iterable[KnownRun] = ()) -> QpData:
         """Parse the bytes of a file; raises as :meth:`read`. `where` names it in errors."""
-        return cls(Document.from_bytes(data, where=where))
+        return cls(Document.from_bytes(data, where=where, known=known))
 
     @classmethod
     def create(

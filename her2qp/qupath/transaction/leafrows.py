@@ -77,7 +77,10 @@ def id_array(ids: Iterable[UUID | None]) -> NDArray[np.void]:
 
 def _distinct(ids: NDArray[np.void]) -> tuple[list[bytes], NDArray[np.intp]]:
     """The ids that occur, and the number among them of each."""
-    found, index = np.unique(sort_key(ids), return_inverse=True)
+    keys = sort_key(ids)
+    if len(keys) and (keys == keys[0]).all():
+        return ids[:1].tolist(), np.zeros(len(ids), dtype=np.intp)
+    found, index = np.unique(keys, return_inverse=True)
     return found.view(ID).tolist(), index.reshape(-1)
 
 

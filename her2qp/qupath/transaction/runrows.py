@@ -3,79 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import DataFileError
-from her2qp.qupath.java import ClassDesc, ClassObject, Node, write_stream
+from her2qp.qupath.java import KnownRun
 from her2qp.qupath.native.entries import RunEntry
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import ObjectType, PathObject
 from her2qp.qupath.transaction.leafrows import ID, LeafRows, id_array, object_id, sort_key
 
 _ROWS_AT_ONCE = 1 << 12
-
-_NO_HANDLE = 1 << 31
-"""No handle of a real stream is as high."""
-
-
-@dataclass(frozen=True, eq=False)
-class KnownRun:
-    """A run and what its records referred to when it was read.
-
-    Parameters
-    ----------
-    data
-        The file that it is in.
-    entry
-        The run.
-    meanings
-        What each handle stood for: the bytes that Java would write for it alone.
-    """
-
-    data: QpData
-    entry: RunEntry
-    meanings: Mapping[int, bytes]
-
-    @classmethod
-    def of(cls, data: QpData, entry: RunEntry) -> KnownRun:
-        """Take note of a run as it is now."""
-        return cls(data, entry, {handle: _meaning(node) for handle, node in entry.run.targets.items()})
-
-    @cached_property
-    def _numbers(self) -> dict[bytes, int]:
-        """A handle for each meaning."""
-        return {meaning: handle for handle, meaning in sorted(self.meanings.items(), reverse=True)}
-
-    def is_same(self, rows: slice, other: KnownRun, other_rows: slice) -> bool:
-        """Whether some rows are byte for byte those of another run, but for the handles by which they refer."""
-        mine = self._renumbered(rows, self._numbers)
-        return np.array_equal(mine, other._renumbered(other_rows, self._numbers))
-
-    def _renumbered(self, rows: slice, numbers: Mapping[bytes, int]) -> NDArray[np.uint8]:
-        run = self.entry.run
-        handles = {node: numbers.get(self.meanings[old], _NO_HANDLE) for old, node in run.targets.items()}
-        return np.frombuffer(run.take(rows).renumbered(handles), dtype=np.uint8)
-
-    def make(self, rows: Iterable[int]) -> Iterator[PathObject]:
-        """The objects of some rows.
-
-        Raises
-        ------
-        DataFileError
-            Something that they share with others has been changed since.
-        """
-        if any(_meaning(node) != self.meanings[handle] for handle, node in self.entry.run.targets.items()):
-            raise DataFileError("what many objects share was changed")
-        return (self.data.object_at(self.entry, row) for row in rows)
-
-
-def _meaning(node: Node) -> bytes:
-    return write_stream([ClassObject(node) if isinstance(node, ClassDesc) else node])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,12 +27,16 @@ class RunRows(LeafRows):
     ----------
     ids, parents
         See :class:`LeafRows`.
-    runs
-        The runs.
+    data
+        The file.
+    entries, runs
+        Its runs, and what is known of them.
     run_index, row
         Where each object is: number of its run, and its row, shape (n,), int64.
     """
 
+    data: QpData
+    entries: tuple[RunEntry, ...]
     runs: tuple[KnownRun, ...]
     run_index: NDArray[np.int64]
     row: NDArray[np.int64]
@@ -105,7 +50,9 @@ class RunRows(LeafRows):
         return cls(
             np.concatenate([np.empty(0, ID), *ids]),
             id_array(entry.parent.visible_id for entry in entries)[np.repeat(np.arange(len(sizes)), sizes)],
-            tuple(KnownRun.of(data, entry) for entry in entries),
+            data,
+            tuple(entries),
+            tuple(KnownRun.of(entry.run) for entry in entries),
             np.repeat(np.arange(len(sizes)), sizes),
             np.concatenate([np.empty(0, np.int64), *map(np.arange, sizes)]),
         )
@@ -123,9 +70,11 @@ class RunRows(LeafRows):
     def count(self) -> Counter[ObjectType]:
         """Number of objects of each type."""
         counts: Counter[ObjectType] = Counter()
-        for known, n in zip(self.runs, np.bincount(self.run_index, minlength=len(self.runs)).tolist(), strict=True):
-            if known.entry.record.type is not None:
-                counts[known.entry.record.type] += n
+        for entry, n in zip(
+            self.entries, np.bincount(self.run_index, minlength=len(self.entries)).tolist(), strict=True
+        ):
+            if entry.record.type is not None:
+                counts[entry.record.type] += n
         return counts
 
     def objects(self) -> Iterator[PathObject]:
@@ -137,10 +86,11 @@ class RunRows(LeafRows):
             Something that they share with others has been changed since.
         """
         for number in np.unique(self.run_index).tolist():
+            if not self.runs[number].is_unchanged:
+                raise DataFileError("what many objects share was changed")
             rows = self.run_index == number
-            made = self.runs[number].make(self.row[rows].tolist())
-            for obj, parent in zip(made, self.parents[rows].tolist(), strict=True):
-                yield replace(obj, parent=object_id(parent))
+            for row, parent in zip(self.row[rows].tolist(), self.parents[rows].tolist(), strict=True):
+                yield replace(self.data.object_at(self.entries[number], row), parent=object_id(parent))
 
     def without_common(self, other: RunRows) -> tuple[RunRows, RunRows]:
         """The objects that are not for certain the same in `other`, and those of `other` that are not in these."""

@@ -16,7 +16,7 @@ from shapely import Polygon
 from her2qp.errors import DataFileError
 from her2qp.qupath import QpData
 from her2qp.qupath.edits import HierarchyEdit
-from her2qp.qupath.java import Instance, expand_runs, read_stream
+from her2qp.qupath.java import Instance, KnownRun, expand_runs, read_stream
 from her2qp.qupath.java.graph import walk
 from her2qp.qupath.native.document import Document
 from her2qp.qupath.objects import ObjectType, PathObject
@@ -140,6 +140,25 @@ def test_what_an_edit_does_not_name_is_compared_without_building_it(name: str, m
     data.apply(edit)
     expectation.check(reread(data))
     assert len(made) < 60
+
+
+@pytest.mark.parametrize("name", EDITS)
+def test_a_file_is_the_same_whether_its_runs_were_known_before_or_not(name: str) -> None:
+    before = QpData.from_bytes(cell_file())
+    known = [KnownRun.of(entry.run) for entry in before.runs]
+    before.apply(HierarchyEdit(add_tiles=tile_table(30, (new_id(201),), seed=7)))
+    written = before.to_bytes()
+    one, other = QpData.from_bytes(written), QpData.from_bytes(written, known=known)
+    assert [len(entry.run) for entry in other.runs] == [len(one.run) for one in known]
+    for data in (one, other):
+        data.apply(EDITS[name])
+    assert one.to_bytes() == other.to_bytes()
+
+
+def test_the_same_bytes_that_refer_to_something_else_are_read_as_they_are() -> None:
+    known = [KnownRun.of(entry.run) for entry in QpData.from_bytes(cell_file()).runs]
+    renamed = QpData.from_bytes(cell_file().replace(b"Tumor", b"Immun"), known=known)
+    assert {str(path_class) for path_class in renamed.path_classes()} == {"Immun", *map(str, HER2)}
 
 
 @settings(max_examples=25)
