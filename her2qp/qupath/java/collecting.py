@@ -77,7 +77,7 @@ class KnownForms:
             lengths.append(measured[:n])
         places = np.concatenate(bounds)
         return MixedRun(
-            self.forms,
+            tuple(self.forms),
             data[places[0] : places[-1]],
             places - places[0],
             np.concatenate(form_of),

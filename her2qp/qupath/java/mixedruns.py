@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.qupath.java.forms import Form, at_every_byte, rows_at
-from her2qp.qupath.java.graph import JavaArray, JavaString, Node
+from her2qp.qupath.java.graph import Instance, JavaArray, JavaString, Node
 from her2qp.qupath.java.runs import Layout, Run, Slot, distinct_handles
+from her2qp.qupath.java.uniformruns import UniformRun
+
+_FEWEST_ROWS = 8
+"""Shorter stretches are not worth a run of their own."""
 
 
 class FormRows:
@@ -140,6 +145,21 @@ class MixedRun(Run):
     def is_uniform(self) -> bool:
         """Whether all records have one form and length, so that a :class:`UniformRun` can hold them."""
         return bool((self.form_of == self.form_of[:1]).all() and (self.lengths == self.lengths[:1]).all())
+
+    def split(self) -> Iterator[UniformRun | Instance]:
+        """The rows in order: stretches of one form and length as runs of their own, what is between them as objects."""
+        n_lengths = self.lengths.shape[1]
+        usual = np.zeros((len(self.forms), n_lengths), dtype=np.int64)
+        for number, form in enumerate(self.forms):
+            usual[number, : len(form.stretches)] = [stretch.n_elements for stretch in form.stretches]
+        kinds = np.where((self.lengths == usual[self.form_of]).all(axis=1), self.form_of, -1)
+        bounds = np.concatenate(([0], np.flatnonzero(np.diff(kinds)) + 1, [len(self)])).tolist()
+        for start, stop in pairwise(bounds):
+            if kinds[start] < 0 or stop - start < _FEWEST_ROWS:
+                yield from map(self.instance, range(start, stop))
+            else:
+                records = self.data[self.starts[start] : self.starts[stop]].reshape(stop - start, -1)
+                yield UniformRun(self.forms[kinds[start]].layout, records, self.targets)
 
     @cached_property
     def _first_handles(self) -> NDArray[np.int64]:

@@ -128,28 +128,24 @@ def _shared_measurements() -> DataFileError:
 
 def _expand(content: list[Item]) -> None:
     """Make the objects of the runs in an annotation that cannot stay runs."""
-    if any(isinstance(item, Run) and not _may_stay(item) for item in content):
-        content[:] = [
-            made
-            for item in content
-            for made in (item.instances() if isinstance(item, Run) and not _may_stay(item) else (item,))
-        ]
+    if any(isinstance(item, Run) for item in content):
+        content[:] = [made for item in content for made in (_allowed(item) if isinstance(item, Run) else (item,))]
 
 
-def _may_stay(run: Run) -> bool:
-    """Whether all rows are of one such type, without children, and, if they are tiles of a table, of one form."""
+def _allowed(run: Run) -> Iterator[Run | Instance]:
+    """A run as it may stay: rows of one type, without children; those of tiles in a table have one form."""
     try:
         records = [read_record(part.layout.template) for part in run.parts]
     except DataFileError:
-        return False
+        records = []
     kinds = {(record.type, record.is_table_tile) for record in records}
     n_children = sum(get_primitive(record.content, record.child_count, ">i") for record in records)
-    return (
-        len(kinds) == 1
-        and records[0].type in _IN_RUNS
-        and not n_children
-        and not (records[0].is_table_tile and isinstance(run, MixedRun))
-    )
+    if len(kinds) != 1 or records[0].type not in _IN_RUNS or n_children:
+        yield from run.instances()
+    elif records[0].is_table_tile and isinstance(run, MixedRun):
+        yield from run.split()
+    else:
+        yield run
 
 
 def expand_all(index: Index, ids: set[bytes]) -> bool:

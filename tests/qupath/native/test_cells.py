@@ -19,8 +19,9 @@ from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.java import Instance, KnownRun, expand_runs, read_stream
 from her2qp.qupath.java.graph import walk
 from her2qp.qupath.native.document import Document
+from her2qp.qupath.native.entries import Entry
 from her2qp.qupath.objects import ObjectType, PathObject
-from her2qp.qupath.rois import make_roi
+from her2qp.qupath.rois import make_roi, rectangle
 from her2qp.qupath.transaction.verify import Expectation
 
 REGION = new_id(0)
@@ -194,3 +195,19 @@ def test_ids_that_occur_twice_do_not_matter() -> None:
     expectation = Expectation.of(data).after(EDITS["measurements before them"])
     data.apply(EDITS["measurements before them"])
     expectation.check(reread(data))
+
+
+def test_tiles_with_and_without_a_class_stay_rows() -> None:
+    roi = make_roi(rectangle(0, 0, 8, 8))
+    tiles = tuple(
+        PathObject(new_id(i), ObjectType.TILE, roi, None if i // 40 % 2 else HER2[i % 4], measurements={"a": float(i)})
+        for i in range(800)
+    )
+    data = empty_data()
+    data.apply(HierarchyEdit(add_objects=tiles))
+    data = reread(data)
+    table = data.tiles()
+    assert [UUID(bytes=row.tobytes()) for row in table.ids] == [tile.id for tile in tiles]
+    assert [table.classes[i] if i >= 0 else None for i in table.class_index] == [tile.path_class for tile in tiles]
+    assert table.column("a").tolist() == list(range(800))
+    assert sum(isinstance(entry, Entry) for entry in data._document.index.entries) < 100
