@@ -94,7 +94,8 @@ def _overwritten(image_id: int, found: dict[str, Any] | None, history: History) 
     if last.run is None and present is not None:
         yield f"the result of run {present}, which run {last.by} removed, is there again: {cause}"
     elif last.run is not None and present is None:
-        yield f"the result of run {last.run} is gone: {cause}; score the image again"
+        what = "metadata" if tiles else "result"
+        yield f"the {what} of run {last.run} is gone: {cause}; score the image again"
     elif present != last.run:
         yield f"holds the result of run {present} instead of the later one of run {last.run}: {cause}"
     if tiles < last.tiles and present == last.run:
