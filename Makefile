@@ -9,13 +9,16 @@ endif
 INSTALLED := $(VENV)/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint clean
+.PHONY: demo test lint fuzz clean
 
 demo: $(INSTALLED)
 	$(BIN)/her2qp demo --out demo
 
 test: $(INSTALLED)-dev
 	$(BIN)/python -m pytest -n 2
+
+fuzz: $(INSTALLED)-dev
+	PYTHONPATH=tests $(BIN)/python -m fuzz --long
 
 lint: $(INSTALLED)-dev
 	$(BIN)/ruff check .
