@@ -172,6 +172,14 @@ def test_the_command_line_names_the_cores_and_reports_them(tma: Path, tmp_path: 
     assert all(f"<td>{name}</td>" in page for name in CORES) and "not scored: marked missing" in page
 
 
+@pytest.mark.parametrize("name", [b"Case ID", b"Unique ID"])
+def test_the_case_is_known_by_its_name_before_qupath_0_4_too(tma: Path, backend: str, name: bytes) -> None:
+    file = tma / "data" / "1" / "data.qpdata"
+    file.write_bytes(file.read_bytes().replace(b"t\x00\x07Case ID", b"t\x00" + bytes([len(name)]) + name))
+    assert score(tma, backend=backend).reason == ""
+    assert [core.case_id for core in cores_of(tma)] == ["P-17", "P-17", "P-6", "P-7"]
+
+
 def test_an_image_without_a_grid_is_skipped(example: Path) -> None:
     outcome = score(example / "project")
     assert (str(outcome.status), outcome.reason) == ("skipped", "no TMA core")

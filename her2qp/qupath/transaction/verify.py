@@ -17,11 +17,11 @@ import numpy as np
 from her2qp.errors import DataFileError
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.native.qpdata import QpData
-from her2qp.qupath.objects import ImageType, ObjectType, PathObject, Roi, RoiKind
+from her2qp.qupath.objects import CASE_ID_KEYS, ImageType, ObjectType, PathObject, Roi, RoiKind
 from her2qp.qupath.transaction.runrows import RunRows
 from her2qp.qupath.transaction.tilerows import TileRows
 
-_EXACT_FIELDS = ("type", "path_class", "name", "color", "locked", "metadata", "parent", "is_missing")
+_EXACT_FIELDS = ("type", "path_class", "name", "color", "locked", "parent", "is_missing")
 _STORED_PRECISION = 0.02
 """In pixels: vertices are kept as float32, which is finer than this in an image of 200,000 pixels."""
 
@@ -162,6 +162,8 @@ def _first_difference(wanted: PathObject, found: PathObject, tolerance: float) -
     for field in _EXACT_FIELDS:
         if getattr(wanted, field) != getattr(found, field):
             return field.replace("_", " ")
+    if _with_case_id(wanted.metadata) != _with_case_id(found.metadata):
+        return "metadata"
     if not _same_number(wanted.class_probability, found.class_probability, double=True):
         return "class probability"
     double = wanted.type in _DOUBLE_PRECISION
@@ -172,6 +174,12 @@ def _first_difference(wanted: PathObject, found: PathObject, tolerance: float) -
     if not _same_roi(wanted.roi, found.roi, tolerance):
         return "ROI"
     return None if _same_roi(wanted.nucleus, found.nucleus, tolerance) else "nucleus"
+
+
+def _with_case_id(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Metadata with the case of a TMA core under its present name too: QuPath adds it to what an old version wrote."""
+    present, earlier = CASE_ID_KEYS
+    return {present: metadata[earlier], **metadata} if earlier in metadata else dict(metadata)
 
 
 def _same_number(wanted: float, found: float, *, double: bool) -> bool:
