@@ -99,7 +99,10 @@ class TileRows(LeafRows):
             return f"{len(other)} tiles instead of {len(self)}"
         mine, theirs = self, other
         if not np.array_equal(self.ids, other.ids):
-            mine, theirs = self.take(np.argsort(sort_key(self.ids))), other.take(np.argsort(sort_key(other.ids)))
+            mine, theirs = (
+                self.take(np.argsort(sort_key(self.ids), kind="stable")),
+                other.take(np.argsort(sort_key(other.ids), kind="stable")),
+            )
         if not np.array_equal(mine.ids, theirs.ids):
             return "the tiles are others"
         if not np.array_equal(mine.parents, theirs.parents):
