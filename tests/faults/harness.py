@@ -21,7 +21,6 @@ import argparse
 import errno
 import json
 import os
-import pickle
 import platform
 import shutil
 import sys
@@ -29,7 +28,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +97,8 @@ def in_child(work: Callable[[], list[str]], project: Path, fault: Fault | None =
         answer = pipe.read()
     status = os.waitpid(child, 0)[1]
     if answer:
-        ended: Ended = pickle.loads(answer)  # noqa: S301 - from our own child
-        return ended
+        how, sentences, calls = json.loads(answer)
+        return Ended(how, sentences, [Call(*call) for call in calls])
     return Ended("killed" if os.WIFSIGNALED(status) and os.WTERMSIG(status) == 9 else "broken", [f"status {status}"])
 
 
@@ -128,7 +127,7 @@ def _work_and_exit(
     if any("unexpected" in sentence for sentence in ended.sentences):
         ended = Ended("broken", ended.sentences, ended.calls)
     interposer.fault = None
-    data = memoryview(pickle.dumps(ended))
+    data = memoryview(json.dumps([ended.how, ended.sentences, [astuple(call) for call in ended.calls]]).encode())
     while data:
         data = data[os.write(answer_to, data) :]
     os._exit(0)
