@@ -162,7 +162,7 @@ def test_a_sound_project_and_no_project(project: Path, tmp_path: Path) -> None:
 def test_the_command_line_tells_and_repairs(project: Path) -> None:
     data_file(project).rename(data_file(project).with_name("data.qpdata.bkp"))
     refused = run("clear", project, "--backend", "native")
-    assert refused.returncode == 1 and "her2qp doctor" in refused.stdout + refused.stderr
+    assert refused.returncode == 1 and "her2qp doctor PROJECT" in " ".join(refused.stdout.split())
     told = run("doctor", project)
     assert told.returncode == 1 and "missing" in told.stdout and "--repair" in told.stdout
     done = run("doctor", project, "--repair", "--json")

@@ -37,13 +37,17 @@ if sys.platform != "linux":
     pytest.skip("memory is counted as on Linux", allow_module_level=True)
 
 
+SLACK = 3
+"""How much slower than an idle machine the one may be that runs the tests; a bomb takes minutes."""
+
+
 def refused(use: Callable[[], object], kind: type[Her2qpError], message: str) -> None:
     """Expect a typed error, within bounds of time and memory."""
     Path("/proc/self/clear_refs").write_text("5")
     before, started = _memory("VmRSS"), time.process_time()
     with pytest.raises(kind, match=message):
         use()
-    assert time.process_time() - started < SECONDS
+    assert time.process_time() - started < SECONDS * SLACK
     assert _memory("VmHWM") - before < MEGABYTES
 
 

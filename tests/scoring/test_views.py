@@ -48,7 +48,7 @@ def show_through(project: Path, wrappers: list[dict[str, Any]], slide: Path, siz
 
 
 def make_project(folder: Path, slide: Path, wrappers: list[dict[str, Any]], size: tuple[int, int]) -> Path:
-    with create_project(folder) as project:
+    with create_project(folder, qupath_version="0.7.0") as project:
         entry = project.add_image(slide, name="a", size=size, mpp=(0.5, 0.5), image_type=ImageType.BRIGHTFIELD_H_E)
         entry.edit(
             HierarchyEdit(
