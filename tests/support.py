@@ -6,12 +6,35 @@ import hashlib
 import os
 import subprocess
 import sys
+import traceback
+from dataclasses import dataclass
 from pathlib import Path
 
+from typer.testing import CliRunner
 
-def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    return subprocess.run(
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended."""
+
+    returncode: int
+    stdout: str
+    stderr: str
+
+
+def run(*words: object) -> Done:
+    """Run the command line in this process, which has loaded the libraries before; a defect shows as a traceback."""
+    from her2qp.cli.verbs import app
+
+    result = CliRunner().invoke(app, list(map(str, words)), prog_name="her2qp")
+    unexpected = result.exc_info is not None and not isinstance(result.exception, SystemExit | None)
+    defect = "".join(traceback.format_exception(*result.exc_info)) if unexpected else ""
+    return Done(result.exit_code, result.stdout, result.stderr + defect)
+
+
+def run_alone(*words: object, **environment: str) -> Done:
+    """Run the command line in a process of its own, as a user's shell does."""
+    done = subprocess.run(
         [sys.executable, "-m", "her2qp", *map(str, words)],
         capture_output=True,
         text=True,
@@ -20,6 +43,7 @@ def run(*words: object, **environment: str) -> subprocess.CompletedProcess[str]:
         timeout=300,
         check=False,
     )
+    return Done(done.returncode, done.stdout, done.stderr)
 
 
 def contents(folder: Path) -> dict[str, str]:

@@ -166,8 +166,11 @@ class KAT(Model):
         super().__init__(config)
         self._config = config
         self.embedding = nn.Sequential(nn.Linear(config.dimension, config.width), nn.Dropout(config.embedding_dropout))
-        self.class_token = nn.Parameter(torch.randn(config.width))
-        self.kernel_token = nn.Parameter(torch.randn(config.width))
+        self.class_token = nn.Parameter(torch.empty(config.width))
+        self.kernel_token = nn.Parameter(torch.empty(config.width))
+        if not self.class_token.is_meta:  # drawing there costs a second of imports, for values that a file replaces
+            nn.init.normal_(self.class_token)
+            nn.init.normal_(self.kernel_token)
         self.blocks = nn.ModuleList(KernelAttentionBlock(config) for _ in range(config.depth))
         self.head = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, config.classes))
 

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support import contents, run
+from support import contents, run, run_alone
 
 
 def test_inspect_tells_what_is_there_in_one_json_document(example: Path) -> None:
@@ -30,7 +30,7 @@ def test_inspect_tells_what_is_there_in_one_json_document(example: Path) -> None
 
 def test_score_clear_and_undo_from_the_command_line(example: Path) -> None:
     before = contents(example)
-    done = run("score", example / "project", "--backend", "native", "--json", "--report", example / "report.html")
+    done = run_alone("score", example / "project", "--backend", "native", "--json", "--report", example / "report.html")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert set(document) >= {"run", "model", "backend", "images"}
@@ -92,7 +92,7 @@ def test_objects_go_out_and_come_back(example: Path, suffix: str) -> None:
 
 
 def test_doctor_and_help_and_version_work() -> None:
-    assert run("--version").stdout.startswith("her2qp ")
+    assert run_alone("--version").stdout.startswith("her2qp ")
     assert "QuPath" in run("doctor").stdout
     for verb in ("demo", "doctor", "inspect", "score", "clear", "undo", "export", "import"):
         assert run(verb, "--help").returncode == 0
