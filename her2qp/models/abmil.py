@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from her2qp.models.bag import BagBatch
+from her2qp.models.heads import make_head
 from her2qp.models.model import Model, ModelConfig
 
 
@@ -33,7 +34,7 @@ class ABMILConfig(ModelConfig):
 
 
 class ABMIL(Model):
-    """Gated attention pooling: a_j ∝ exp(wᵀ(tanh(V h_j) ⊙ σ(U h_j))), logits = Linear(Σ_j a_j h_j).
+    """Gated attention pooling: a_j ∝ exp(wᵀ(tanh(V h_j) ⊙ σ(U h_j))), logits = head(Σ_j a_j h_j).
 
     Parameters
     ----------
@@ -50,7 +51,7 @@ class ABMIL(Model):
         self.content = nn.Sequential(nn.Linear(config.width, config.gate_width), nn.Tanh(), nn.Dropout(config.dropout))
         self.gate = nn.Sequential(nn.Linear(config.width, config.gate_width), nn.Sigmoid(), nn.Dropout(config.dropout))
         self.score = nn.Linear(config.gate_width, 1)
-        self.head = nn.Linear(config.width, config.classes)
+        self.head = make_head(config.head, config.width, config.classes)
 
     @property
     def config(self) -> ABMILConfig:

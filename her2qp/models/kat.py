@@ -18,6 +18,7 @@ from her2qp.models.anchors import AnchorConfig, place_anchors
 from her2qp.models.attention import Exit, KernelReading, Readout, read_out
 from her2qp.models.bag import Bag, BagBatch
 from her2qp.models.gaussian_attention import MaskMode, Places, attend
+from her2qp.models.heads import make_head
 from her2qp.models.model import Model, ModelConfig
 
 
@@ -172,7 +173,8 @@ class KAT(Model):
             nn.init.normal_(self.class_token)
             nn.init.normal_(self.kernel_token)
         self.blocks = nn.ModuleList(KernelAttentionBlock(config) for _ in range(config.depth))
-        self.head = nn.Sequential(nn.LayerNorm(config.width), nn.Linear(config.width, config.classes))
+        head = make_head(config.head, config.width, config.classes)
+        self.head = nn.Sequential(nn.LayerNorm(config.width), head)
 
     @property
     def config(self) -> KATConfig:

@@ -6,16 +6,18 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 
 from her2qp.errors import ModelError
 from her2qp.models.bag import Bag, BagBatch, collate, singletons
+from her2qp.models.heads import HeadKind
 
 SINGLETONS_AT_ONCE = 1024
 """Tiles that go through a model together when each is judged by itself."""
@@ -30,12 +32,22 @@ class ModelConfig(BaseModel):
         Length of a feature vector.
     classes
         Number of classes.
+    head
+        How classes follow from what was read; see :mod:`her2qp.models.heads`. "corn" and "cumulative" take the
+        classes to be ordered from low to high, "binary" takes two.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     dimension: int = Field(ge=1, le=16384)
     classes: int = Field(ge=2, le=1000)
+    head: HeadKind = "categorical"
+
+    @model_validator(mode="after")
+    def _head_fits(self) -> Self:
+        if self.head == "binary" and self.classes != 2:
+            raise ValueError(f"a binary head tells two classes apart, not {self.classes}")
+        return self
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +110,24 @@ class Model(nn.Module, ABC):
     def forward(self, batch: BagBatch) -> Tensor:
         """Logits of a batch, shape (b, c)."""
         return self.classify(self.embed(batch), batch)
+
+    def loss(self, logits: Tensor, labels: Tensor, batch: BagBatch) -> Tensor:
+        """What training lowers; cross-entropy, unless a model adds to it.
+
+        Parameters
+        ----------
+        logits
+            What :meth:`forward` has just said of the batch, shape (b, c).
+        labels
+            Index of the class of each bag, shape (b,), int64.
+        batch
+            The bags.
+
+        Returns
+        -------
+        A mean over the bags, shape ().
+        """
+        return cross_entropy(logits, labels)
 
     def prepare(self, bag: Bag) -> Bag:
         """Add to a bag what the model needs once for each bag, and check that it fits.

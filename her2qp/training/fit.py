@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from her2qp.errors import ModelError
 from her2qp.models.bag import Bag
@@ -173,9 +172,10 @@ def _train_epoch(model: Model, optimiser: torch.optim.Optimizer, examples: Examp
 
 
 def _loss(model: Model, examples: Examples, rows: Tensor) -> Tensor:
-    logits = model(model.collate([examples.bags[row] for row in rows]))
+    batch = model.collate([examples.bags[row] for row in rows])
+    logits = model(batch)
     labels = torch.tensor([examples.labels[row] for row in rows], device=logits.device)
-    return cross_entropy(logits, labels)
+    return model.loss(logits, labels, batch)
 
 
 def _draw(labels: Sequence[int], settings: FitSettings) -> Iterator[Tensor]:
