@@ -166,6 +166,10 @@ class DownloadError(Her2qpError):
 # --- training and evaluation -----------------------------------------------------------------------------------------
 
 
+class CohortError(Her2qpError):
+    """Images, labels or features that do not make a cohort."""
+
+
 class FoldError(Her2qpError):
     """Patients that cannot be divided into folds as asked."""
 

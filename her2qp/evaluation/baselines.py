@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import EvaluationError
-from her2qp.evaluation.predictions import Cases, Column, Predictions
+from her2qp.evaluation.predictions import Cases, Predictions
+from her2qp.tabular import Column
 
 Baseline = Callable[[Cases, Cases], NDArray[np.float64]]
 

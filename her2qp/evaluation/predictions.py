@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from her2qp.errors import EvaluationError
-
-Column = NDArray[np.str_] | NDArray[np.float64]
+from her2qp.tabular import Column
 
 _SUM_TOLERANCE = 0.02
 """Probabilities rounded to two or three decimals are taken, and made to sum to 1."""

@@ -7,26 +7,25 @@ value is a number or empty is read as numbers, any other as text.
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import EvaluationError
-from her2qp.evaluation.predictions import Column, Predictions
+from her2qp.evaluation.predictions import Predictions
+from her2qp.tabular import Column, as_column, read_columns, write_columns
 
 PATIENT, SLIDE, SITE, LABEL = "PATIENT", "FILENAME", "SITE", "LABEL"
-_LARGEST_BYTES = 256 << 20
 
 
 def read_predictions(path: str | Path, *, name: str | None = None) -> Predictions:
-    """Read predictions from CSV.
+    """Read predictions from CSV or Excel.
 
     Parameters
     ----------
     path
-        The file, UTF-8.
+        The file; see :func:`her2qp.tabular.read_columns`.
     name
         Of the model; the file's name without its suffix if None.
 
@@ -36,7 +35,7 @@ def read_predictions(path: str | Path, *, name: str | None = None) -> Prediction
         The file cannot be read, a column is missing, a label is no class, or a probability is no number.
     """
     file = Path(path)
-    columns = _read_columns(file)
+    columns = read_columns(file, EvaluationError)
     classes = tuple(c[2:-1] for c in columns if c.startswith("p(") and c.endswith(")"))
     missing = [column for column in (PATIENT, LABEL) if column not in columns]
     if missing or len(classes) < 2:
@@ -57,7 +56,7 @@ def read_predictions(path: str | Path, *, name: str | None = None) -> Prediction
         patients=np.array(columns[PATIENT]),
         slides=np.array(columns.get(SLIDE, columns[PATIENT])),
         sites=np.array(columns[SITE]) if SITE in columns else None,
-        covariates={c: _covariate(values) for c, values in columns.items() if c not in known},
+        covariates={c: as_column(values) for c, values in columns.items() if c not in known},
         probabilities=np.column_stack([_numbers(columns[c], c, file) for c in probability_columns]),
         name=file.stem if name is None else name,
     )
@@ -77,32 +76,7 @@ def write_predictions(predictions: Predictions, path: str | Path) -> None:
     columns[LABEL] = [predictions.classes[label] for label in predictions.labels]
     columns |= {f"p({c})": p for c, p in zip(predictions.classes, predictions.probabilities.T, strict=True)}
     columns |= predictions.covariates
-    try:
-        with Path(path).open("w", encoding="utf-8", newline="") as out:
-            writer = csv.writer(out)
-            writer.writerow(columns)
-            writer.writerows(zip(*(map(_cell, values) for values in columns.values()), strict=True))
-    except OSError as error:
-        raise EvaluationError(f"the predictions cannot be written ({error.strerror})", where=path) from error
-
-
-def _read_columns(file: Path) -> dict[str, list[str]]:
-    try:
-        if file.stat().st_size > _LARGEST_BYTES:
-            raise EvaluationError(f"the table is larger than {_LARGEST_BYTES >> 20} MiB", where=file)
-        with file.open(encoding="utf-8-sig", newline="") as opened:
-            rows = list(csv.reader(opened, strict=True))
-    except OSError as error:
-        raise EvaluationError(f"the predictions cannot be read ({error.strerror})", where=file) from error
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise EvaluationError(f"this is not a table in CSV: {error}", where=file) from error
-    heading, *rows = [row for row in rows if row] or [[]]
-    if len(set(heading)) < len(heading):
-        raise EvaluationError("two columns have one name", where=file)
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(heading):
-            raise EvaluationError(f"row {number} has {len(row)} values, the heading {len(heading)}", where=file)
-    return {name: [row[k] for row in rows] for k, name in enumerate(heading)}
+    write_columns(Path(path), [(name, [*map(_cell, values)]) for name, values in columns.items()], EvaluationError)
 
 
 def _numbers(values: list[str], column: str, file: Path) -> NDArray[np.float64]:
@@ -110,13 +84,6 @@ def _numbers(values: list[str], column: str, file: Path) -> NDArray[np.float64]:
         return np.array([float(value) for value in values])
     except ValueError as error:
         raise EvaluationError(f"in column {column}, {error}", where=file) from error
-
-
-def _covariate(values: list[str]) -> Column:
-    try:
-        return np.array([float(value or "nan") for value in values])
-    except ValueError:
-        return np.array(values, np.str_)
 
 
 def _cell(value: np.generic | str) -> str:

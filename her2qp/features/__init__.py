@@ -3,7 +3,7 @@
 from her2qp.features.extract import extract_features
 from her2qp.features.extractor import Extractor
 from her2qp.features.info import ExtractorInfo, ExtractorListing
-from her2qp.features.registry import DEFAULT_EXTRACTOR, list_extractors, load_extractor
+from her2qp.features.registry import DEFAULT_EXTRACTOR, extractor_info, list_extractors, load_extractor
 from her2qp.features.store import FeatureStore
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "ExtractorListing",
     "FeatureStore",
     "extract_features",
+    "extractor_info",
     "list_extractors",
     "load_extractor",
 ]

@@ -50,6 +50,24 @@ def list_extractors() -> list[ExtractorListing]:
     return [ExtractorListing(module.INFO, module.how_to_get()) for module in (efficientnet, plip)]
 
 
+def extractor_info(id_or_path: str | os.PathLike[str] = DEFAULT_EXTRACTOR) -> ExtractorInfo:
+    """Say what an extractor is, without its network.
+
+    Parameters
+    ----------
+    id_or_path
+        As for :func:`load_extractor`.
+
+    Raises
+    ------
+    ExtractorError
+        There is no such extractor.
+    WeightsNotFoundError
+        The weights are not at hand; says how to get them.
+    """
+    return _source(id_or_path).verified_info()
+
+
 def load_extractor(
     id_or_path: str | os.PathLike[str] = DEFAULT_EXTRACTOR,
     *,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from her2qp.models.bundle import Bundle
     from her2qp.qupath.imageentry import ImageEntry
     from her2qp.qupath.objects import PathObject
-    from her2qp.scoring.settings import ScoreSettings
+    from her2qp.scoring.settings import TileSettings
     from her2qp.slides.slide import Slide
     from her2qp.tiling.regions import LeftOut, Region, RegionSet
     from her2qp.tiling.tiles import Tiles
@@ -162,7 +162,9 @@ class Scorer:
 
 
 @contextmanager
-def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp: float) -> Iterator[TilePlan]:
+def plan_tiles(
+    entry: ImageEntry, settings: TileSettings, *, tile_px: int, mpp: float, cells: bool = False
+) -> Iterator[TilePlan]:
     """Open an entry's slide and lay the tiles over its regions.
 
     Parameters
@@ -173,6 +175,8 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
         Of the run.
     tile_px, mpp
         Tile side in pixels and pixel size in µm/px that the model wants.
+    cells
+        Whether to count the cells in each tile.
 
     Raises
     ------
@@ -198,9 +202,9 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
         )
         left_out = cores_left_out(cores, found, placed.tiles) if settings.tma else ()
         notes = [*found.notes, *notes_on_cores(cores, left_out, is_scored=settings.tma)]
-        cells = entry.hierarchy.cell_table() if settings.cells else None
-        counts = count_cells(cells, placed.tiles, found.regions, slide_mpp) if cells else None
-        if cells is not None and counts is None:
+        table = entry.hierarchy.cell_table() if cells else None
+        counts = count_cells(table, placed.tiles, found.regions, slide_mpp) if table else None
+        if table is not None and counts is None:
             notes.append("the image holds no cells to count: detect them in QuPath first")
         yield TilePlan(
             slide, slide_mpp, list(found.regions), placed.tiles, placed.reason, tuple(notes), left_out, counts
@@ -208,7 +212,7 @@ def plan_tiles(entry: ImageEntry, settings: ScoreSettings, *, tile_px: int, mpp:
 
 
 def _find_regions(
-    annotations: Sequence[PathObject], cores: Sequence[PathObject], slide_size: tuple[int, int], settings: ScoreSettings
+    annotations: Sequence[PathObject], cores: Sequence[PathObject], slide_size: tuple[int, int], settings: TileSettings
 ) -> RegionSet:
     from her2qp.tiling import core_regions, make_regions, whole_slide_region
 

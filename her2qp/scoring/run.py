@@ -200,7 +200,8 @@ class ScoringRun:
 
     def _score_entry(self, entry: ImageEntry, scorer: Scorer) -> ImageOutcome:
         info = scorer.extractor.info
-        with plan_tiles(entry, self.settings, tile_px=info.tile_px, mpp=info.mpp) as plan:
+        cells = self.settings.cells
+        with plan_tiles(entry, self.settings, tile_px=info.tile_px, mpp=info.mpp, cells=cells) as plan:
             existing = existing_of(entry, self.records.history(but=self.run))
             if not len(plan.tiles) or self.settings.dry_run:
                 return self._unscored(entry, plan, existing)
