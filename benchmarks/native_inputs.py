@@ -12,11 +12,10 @@ import numpy as np
 from PIL import Image
 from shapely import Polygon
 
-from her2qp.qupath import create_project
+from her2qp.qupath import create_project, uuids
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.java import MixedRun
-from her2qp.qupath.native import uuids
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.native.records import OBJECT_ID_KEY, read_record
 from her2qp.qupath.objects import ObjectType, PathObject, TileTable

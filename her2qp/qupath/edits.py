@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import numpy as np
+from numpy.typing import NDArray
 
 from her2qp.errors import InvalidEditError
+from her2qp.qupath import uuids
 from her2qp.qupath.objects import PathObject, TileTable
 
 
@@ -51,6 +53,12 @@ class HierarchyEdit:
             or (self.add_tiles is not None and len(self.add_tiles))
         )
 
+    @property
+    def added_ids(self) -> NDArray[np.uint8]:
+        """Ids of all that is to be added, shape (n, 16), uint8."""
+        ids = uuids.from_bytes(obj.id.bytes for obj in self.add_objects)
+        return ids if self.add_tiles is None else np.concatenate([ids, self.add_tiles.ids])
+
     def check(self) -> HierarchyEdit:
         """Return this edit if QuPath could read its result back, else raise.
 
@@ -65,7 +73,6 @@ class HierarchyEdit:
                 raise InvalidEditError("an object without a ROI cannot be added", where=f"object {obj.id}")
             if obj.path_class is not None:
                 obj.path_class.check()
-        added = [obj.id.bytes for obj in self.add_objects]
         if self.add_tiles is not None:
             tiles = self.add_tiles
             for path_class in tiles.classes:
@@ -75,7 +82,6 @@ class HierarchyEdit:
             extent = tiles.bounds[:, 2:] - tiles.bounds[:, :2]
             if not (np.isfinite(tiles.bounds).all() and (extent > 0).all()):
                 raise InvalidEditError("a tile has no finite area")
-            added.extend(np.ascontiguousarray(tiles.ids).view("V16").ravel().tolist())
-        if len(set(added)) != len(added):
+        if uuids.repeated(self.added_ids):
             raise InvalidEditError("an object id is to be added twice")
         return self

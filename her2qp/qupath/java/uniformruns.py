@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Mapping
-from functools import cached_property
 from typing import TypeAlias
 
 import numpy as np
@@ -15,6 +14,9 @@ from her2qp.qupath.java.runs import Layout, Run, Slot
 
 Records: TypeAlias = NDArray[np.uint8]
 """One row a record, shape (n, size), uint8."""
+
+_BYTES_AT_ONCE = 2**18
+"""Records are rewritten in parts that a processor's cache holds, each of their fields in turn."""
 
 
 class UniformRun(Run):
@@ -28,12 +30,21 @@ class UniformRun(Run):
         Their bytes, shape (n, size), uint8. Never changed.
     targets
         What the handles in the records stand for.
+    constants
+        The slots that have the same handle in all rows, with the handle; None: to be found when needed.
     """
 
-    def __init__(self, layout: Layout, records: Records, targets: Mapping[int, Node]) -> None:
+    def __init__(
+        self,
+        layout: Layout,
+        records: Records,
+        targets: Mapping[int, Node],
+        constants: Mapping[Slot, int] | None = None,
+    ) -> None:
         super().__init__(targets)
         self.layout = layout
         self.records = records
+        self._constants = constants
 
     def __len__(self) -> int:
         return len(self.records)
@@ -64,14 +75,16 @@ class UniformRun(Run):
 
     def take(self, rows: NDArray[np.bool_] | slice) -> UniformRun:
         """See :meth:`Run.take`."""
-        taken = UniformRun(self.layout, self.records[rows], self.targets)
-        if "constants" in self.__dict__:
-            taken.__dict__["constants"] = self.constants
-        return taken
+        return UniformRun(self.layout, self.records[rows], self.targets, self._constants)
 
-    @cached_property
-    def constants(self) -> dict[Slot, int]:
+    @property
+    def constants(self) -> Mapping[Slot, int]:
         """The slots that have the same handle in all rows, with the handle."""
+        if self._constants is None:
+            self._constants = self._find_constants()
+        return self._constants
+
+    def _find_constants(self) -> dict[Slot, int]:
         constants = {}
         for slot in self.layout.slots + self.layout.class_slots:
             is_class = isinstance(slot.target, ClassDesc)
@@ -125,14 +138,23 @@ class UniformRun(Run):
     def renumbered(self, handles: Mapping[Node, int]) -> memoryview:
         """See :meth:`Run.renumbered`."""
         known = {old: handles[node] for old, node in self.targets.items() if node in handles}
-        records = self.records
-        if any(old != new for old, new in known.items()):
-            records = records.copy()
-            old = np.array(sorted(known), dtype=np.uint32)
-            new = np.array([known[handle] for handle in sorted(known)], dtype=">u4")
-            for slot, handle in self.constants.items():
-                records[:, slot.offset : slot.offset + 4] = np.frombuffer(struct.pack(">I", known[handle]), np.uint8)
-            for slot in self._varying:
-                renumbered = new[np.searchsorted(old, self.handles_at(slot))]
-                records[:, slot.offset : slot.offset + 4] = renumbered[:, None].view(np.uint8)
-        return np.ascontiguousarray(records).reshape(-1).data
+        if all(old == new for old, new in known.items()):
+            return np.ascontiguousarray(self.records).reshape(-1).data
+        records = np.empty(self.records.shape, dtype=np.uint8)
+        in_cache = max(1, _BYTES_AT_ONCE // self.records.shape[1])
+        fixed = [(slot.offset, _big_endian(known[handle])) for slot, handle in self.constants.items()]
+        for start in range(0, len(self), in_cache):
+            part = records[start : start + in_cache]
+            part[:] = self.records[start : start + in_cache]
+            for offset, handle in fixed:
+                part[:, offset : offset + 4] = handle
+        old = np.array(sorted(known), dtype=np.uint32)
+        new = np.array([known[handle] for handle in sorted(known)], dtype=">u4")
+        for slot in self._varying:
+            renumbered = new[np.searchsorted(old, self.handles_at(slot))]
+            records[:, slot.offset : slot.offset + 4] = renumbered[:, None].view(np.uint8)
+        return records.reshape(-1).data
+
+
+def _big_endian(handle: int) -> NDArray[np.uint8]:
+    return np.frombuffer(struct.pack(">I", handle), np.uint8)

@@ -16,8 +16,8 @@ from uuid import NAMESPACE_URL, UUID, uuid5
 import numpy as np
 from numpy.typing import NDArray
 
+from her2qp.qupath import uuids
 from her2qp.qupath.java import Run
-from her2qp.qupath.native import uuids
 from her2qp.qupath.native.records import OBJECT_ID_KEY, Record, read_record
 from her2qp.qupath.native.values import stored_id
 
@@ -114,9 +114,9 @@ class RunEntry:
         entry.id = UUID(bytes=self.ids[row].tobytes())
         return entry
 
-    def rows_in(self, ids: set[bytes]) -> NDArray[np.bool_]:
-        """Which rows have one of some ids, shape (n,), bool."""
-        return np.fromiter(map(ids.__contains__, uuids.as_bytes(self.ids)), dtype=np.bool_, count=len(self.run))
+    def rows_in(self, ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Which rows have one of some ids, shape (m, 16); shape (n,), bool."""
+        return uuids.rows_among(self.ids, ids)
 
 
 AnyEntry: TypeAlias = Entry | RunEntry

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import DataFileError
+from her2qp.qupath import uuids
 from her2qp.qupath.java import Instance, Item, MixedRun, Run
 from her2qp.qupath.native.cursor import get_primitive
 from her2qp.qupath.native.entries import AnyEntry, Entry, Places, RunEntry
@@ -150,9 +151,9 @@ def _allowed(run: Run) -> Iterator[Run | Instance]:
 
 def expand_all(index: Index, ids: set[bytes]) -> bool:
     """Make objects of the rows that have one of some ids; whether there were any. The index is stale then."""
-    found = False
+    found, wanted = False, uuids.from_bytes(ids)
     for entry in list(index.runs):
-        rows = entry.rows_in(ids)
+        rows = entry.rows_in(wanted)
         if rows.any():
             found = True
             _split(entry, rows)

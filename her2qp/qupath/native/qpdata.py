@@ -11,10 +11,10 @@ from typing import Any
 from uuid import UUID
 
 from her2qp.errors import DataFileError, Her2qpError
+from her2qp.qupath import uuids
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.java import KnownRun
-from her2qp.qupath.native import uuids
 from her2qp.qupath.native.cellpoints import read_cells
 from her2qp.qupath.native.document import Document, new_document
 from her2qp.qupath.native.entries import Entry, RunEntry

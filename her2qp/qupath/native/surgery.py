@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import InvalidEditError
+from her2qp.qupath import uuids
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.java import Instance, Item, Run
-from her2qp.qupath.native import uuids
 from her2qp.qupath.native.cursor import get_primitive, set_primitive
 from her2qp.qupath.native.document import Document
 from her2qp.qupath.native.entries import Entry
@@ -97,15 +97,15 @@ def _plan_removal(index: Index, ids: frozenset[UUID]) -> Removal:
             removal.instances.update(entry.record.instance for entry in entries)
             removal.touched.update(entries)
             removal.touched.update(entry.parent for entry in entries if entry.parent is not None)
-    found: set[bytes] = set()
+    wanted = uuids.from_bytes(missing)
     for run_entry in index.runs:
-        rows = run_entry.rows_in(missing)
+        rows = run_entry.rows_in(wanted)
         if rows.any():
             removal.rows[run_entry.run] = rows
             removal.touched.add(run_entry.parent)
-            found.update(uuids.as_bytes(run_entry.ids[rows]))
-    if missing - found:
-        first = UUID(bytes=min(missing - found))
+            missing.difference_update(uuids.as_bytes(run_entry.ids[rows]))
+    if missing:
+        first = UUID(bytes=min(missing))
         raise InvalidEditError("an object that is to be removed is not in the hierarchy", where=f"object {first}")
     return removal
 
@@ -136,13 +136,11 @@ def _make_additions(index: Index, edit: HierarchyEdit, vocabulary: Vocabulary) -
 
 
 def _check_new_ids(index: Index, edit: HierarchyEdit) -> None:
-    new = {obj.id.bytes for obj in edit.add_objects}
-    if edit.add_tiles is not None:
-        new.update(uuids.as_bytes(edit.add_tiles.ids))
-    taken = {object_id.bytes for object_id in index.by_id if object_id.bytes in new}
+    new = edit.added_ids
+    present = uuids.from_bytes(object_id.bytes for object_id in index.by_id)
+    taken = set(uuids.as_bytes(new[uuids.rows_among(new, present)]))
     for entry in index.runs:
-        if new:
-            taken.update(new.intersection(uuids.as_bytes(entry.ids)))
+        taken.update(uuids.as_bytes(entry.ids[entry.rows_in(new)]))
     if taken and (taken := taken - {object_id.bytes for object_id in edit.remove}):
         twice = UUID(bytes=min(taken))
         raise InvalidEditError("an object with the id of one to be added is there already", where=f"object {twice}")

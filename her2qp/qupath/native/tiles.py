@@ -10,9 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import DataFileError
+from her2qp.qupath import uuids
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.java import Instance, JavaArray, Node, Rows, Run, UniformRun, distinct_handles, trace_layout
-from her2qp.qupath.native import schema, uuids
+from her2qp.qupath.native import schema
 from her2qp.qupath.native.entries import Entry, RunEntry
 from her2qp.qupath.native.index import Index
 from her2qp.qupath.native.measurements import check_names
@@ -255,13 +256,15 @@ def _make_run(
     if isinstance(measurements, Instance):
         _put(records, layout.payloads[measurements.get("values")], tiles.values[rows].astype(">f4"))
     used = {slot.target for slot in layout.slots + layout.class_slots}
+    constants = {slot: layout.handle_at(slot) for slot in layout.slots + layout.class_slots}
     if first_class is not None:
         class_handles = np.array([handles[node] for node in class_nodes if node is not None], dtype=">u4")
         slot = layout.slot_of(vocabulary.path_class(first_class))
         assert slot is not None  # noqa: S101 - a tile names its class once
         _put(records, slot.offset, class_handles[class_index][:, None])
+        del constants[slot]
         used |= {node for number, node in enumerate(class_nodes) if node is not None and (class_index == number).any()}
-    return UniformRun(layout, records, {handles[node]: node for node in used})
+    return UniformRun(layout, records, {handles[node]: node for node in used}, constants)
 
 
 def _put(records: NDArray[np.uint8], offset: int, columns: NDArray[np.generic]) -> None:

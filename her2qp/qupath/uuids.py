@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -68,3 +70,40 @@ def as_bytes(ids: NDArray[np.uint8]) -> list[bytes]:
     """Each id as 16 bytes."""
     listed: list[bytes] = np.ascontiguousarray(ids).view("V16").ravel().tolist()
     return listed
+
+
+def repeated(ids: NDArray[np.uint8]) -> bool:
+    """Whether an id, shape (n, 16), comes more than once."""
+    # Sorting numbers is many times faster than a set; random ids hardly ever agree in their first half.
+    keys = np.sort(_first_halves(ids))
+    return bool((keys[1:] == keys[:-1]).any()) and len(set(as_bytes(ids))) < len(ids)
+
+
+def rows_among(ids: NDArray[np.uint8], wanted: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Which of some ids are among others.
+
+    Parameters
+    ----------
+    ids, wanted
+        Shapes (n, 16) and (m, 16), uint8.
+
+    Returns
+    -------
+    ndarray
+        Shape (n,), bool.
+    """
+    found = np.isin(_first_halves(ids), _first_halves(wanted))
+    rows = np.flatnonzero(found)
+    if len(rows):
+        known = set(as_bytes(wanted))
+        found[rows] = [one in known for one in as_bytes(ids[rows])]
+    return found
+
+
+def from_bytes(ids: Iterable[bytes]) -> NDArray[np.uint8]:
+    """Ids of 16 bytes each as rows, shape (n, 16), uint8."""
+    return np.frombuffer(b"".join(ids), dtype=np.uint8).reshape(-1, 16)
+
+
+def _first_halves(ids: NDArray[np.uint8]) -> NDArray[np.uint64]:
+    return np.ascontiguousarray(ids).view(np.uint64)[:, 0]
