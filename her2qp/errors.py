@@ -174,5 +174,9 @@ class FoldError(Her2qpError):
     """Patients that cannot be divided into folds as asked."""
 
 
+class TrainingError(Her2qpError):
+    """Training that cannot be done as asked: its configuration, its output folder, its data."""
+
+
 class EvaluationError(Her2qpError):
     """Predictions, or what belongs to them, that cannot be judged."""

@@ -94,7 +94,55 @@ def nested_splits(
     label, patient = np.asarray(labels), np.asarray(patients)
     site = None if sites is None else np.asarray(sites)
     fold = _folds(label, patient, site, outer, seed)
-    return [_inner_splits(label, patient, fold == number, inner, seed, site) for number in range(outer)]
+    return splits_of_folds(fold, label, patient, inner=inner, seed=seed, sites=site)
+
+
+def splits_of_folds(
+    fold: ArrayLike,
+    labels: ArrayLike,
+    patients: ArrayLike,
+    *,
+    inner: int = 5,
+    seed: int = 0,
+    sites: ArrayLike | None = None,
+) -> list[list[Split]]:
+    """Test each fold of a division that is there already, and divide the others into inner folds.
+
+    Parameters
+    ----------
+    fold
+        Fold of each slide, 0 to the number of folds less one, shape (n,); see :mod:`her2qp.training.folds`.
+    labels, patients, inner, seed, sites
+        As in :func:`nested_splits`.
+
+    Raises
+    ------
+    FoldError
+        A class has too few patients outside a fold, or there are too few sites.
+    """
+    label, patient, outer = np.asarray(labels), np.asarray(patients), np.asarray(fold)
+    site = None if sites is None else np.asarray(sites)
+    return [_inner_splits(label, patient, outer == number, inner, seed, site) for number in range(int(outer.max()) + 1)]
+
+
+def validation_splits(
+    labels: ArrayLike, patients: ArrayLike, *, folds: int = 5, seed: int = 0, sites: ArrayLike | None = None
+) -> list[Split]:
+    """Test nobody; each fold is the validation fold of one model.
+
+    Parameters
+    ----------
+    labels, patients, folds, seed, sites
+        As in :func:`nested_splits`.
+
+    Raises
+    ------
+    FoldError
+        A class has too few patients, or there are too few sites.
+    """
+    label, patient = np.asarray(labels), np.asarray(patients)
+    site = None if sites is None else np.asarray(sites)
+    return _inner_splits(label, patient, np.zeros(len(label), bool), folds, seed, site)
 
 
 def _folds(

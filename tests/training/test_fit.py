@@ -2,40 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 import torch
+from training.examples import make_examples, make_model
 
-from her2qp.errors import ModelError
+from her2qp.errors import ModelError, TrainingError
 from her2qp.models.abmil import ABMIL, ABMILConfig
-from her2qp.models.bag import Bag
-from her2qp.models.kat import KAT, KATConfig
+from her2qp.models.bag import Bag, BagBatch
 from her2qp.models.model import Model
 from her2qp.training.fit import Examples, FitSettings, fit, mean_loss
-
-DIMENSION = 6
-
-
-def make_examples(count: int, seed: int) -> Examples:
-    """Bags of noise; in those of class 1, a quarter of the tiles is shifted along one feature."""
-    rng = np.random.default_rng(seed)
-    bags, labels = [], []
-    for index in range(count):
-        tiles = int(rng.integers(8, 40))
-        features = rng.normal(size=(tiles, DIMENSION)).astype(np.float32) + 5
-        features[: (tiles + 3) // 4, 2] += 4 * (index % 2)
-        positions = np.stack(np.divmod(np.arange(tiles), 7), axis=1) * 128.0
-        bags.append(Bag(features, positions, tile_um=128, name=f"bag {index}"))
-        labels.append(index % 2)
-    return Examples(bags, labels)
-
-
-def make_model(kind: str) -> Model:
-    torch.manual_seed(1)
-    if kind == "abmil":
-        return ABMIL(ABMILConfig(dimension=DIMENSION, classes=2, width=16, gate_width=8))
-    sizes = {"depth": 2, "width": 16, "heads": 2, "head_width": 8, "mlp_width": 16, "dropout": 0.1}
-    return KAT(KATConfig(dimension=DIMENSION, classes=2, residual="pre", mask_mode="bias", **sizes))
 
 
 def accuracy(model: Model, examples: Examples) -> float:
@@ -132,3 +110,42 @@ def test_refuses_labels_that_cannot_be_learned(labels: list[int], says: str) -> 
 def test_says_when_training_diverges() -> None:
     with pytest.raises(ModelError, match="finite"):
         fit(make_model("abmil"), make_examples(6, seed=0), None, FitSettings(epochs=50, learning_rate=1e37))
+
+
+def test_dropped_tiles_are_others_each_time_and_one_always_stays() -> None:
+    seen: list[set[float]] = []
+
+    class Watched(ABMIL):
+        def collate(self, bags: Sequence[Bag]) -> BagBatch:
+            if self.training:
+                seen.extend({float(value) for value in bag.features[:, 0]} for bag in bags)
+            return super().collate(bags)
+
+    rng = np.random.default_rng(0)
+    bags = [Bag(rng.normal(size=(n, 2)).astype(np.float32), np.zeros((n, 2)), 128) for n in (40, 1)]
+    model = Watched(ABMILConfig(dimension=2, classes=2, width=4, gate_width=2))
+    settings = FitSettings(epochs=30, drop_tiles=0.5, balanced=False)
+    fit(model, Examples(bags, [0, 1]), Examples(bags, [0, 1]), settings)
+    sizes = [len(tiles) for tiles in seen if len(tiles) > 1]
+    assert len(sizes) == 30 and 20 <= min(sizes) < 25 and 35 < max(sizes) <= 40
+    assert [len(tiles) for tiles in seen].count(1) == 30
+    assert set.union(*seen) == {float(value) for bag in bags for value in bag.features[:, 0]}
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="has a GPU")
+def test_says_when_a_device_is_not_there() -> None:
+    for settings, says in ((FitSettings(device="cuda"), "no device"), (FitSettings(mixed_precision=True), "'cuda'")):
+        with pytest.raises(TrainingError, match=says):
+            fit(make_model("abmil"), make_examples(4, seed=0), None, settings)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="has no GPU")
+@pytest.mark.parametrize("mixed", [False, True])
+def test_learns_on_a_gpu(mixed: bool) -> None:
+    model = make_model("kat")
+    settings = FitSettings(
+        epochs=40, learning_rate=5e-3, batch_size=8, patience=40, device="cuda", mixed_precision=mixed
+    )
+    fit(model, make_examples(48, seed=0), make_examples(16, seed=1), settings)
+    assert {tensor.device.type for tensor in model.state_dict().values()} == {"cpu"}
+    assert accuracy(model, make_examples(40, seed=2)) >= 0.9

@@ -1,0 +1,202 @@
+"""The protocols that a configuration can name, and the splits that they make of a cohort."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from her2qp.errors import FoldError
+from her2qp.evaluation.predictions import Cases
+from her2qp.training.folds import PatientTable, given_folds
+from her2qp.training.splits import Split, held_out_splits, nested_splits, splits_of_folds, validation_splits
+
+Groups = list[list[Split]]
+"""Splits that share their test rows lie together: their models judge these rows by the mean of what they say."""
+
+
+class _Protocol(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folds: int = Field(default=5, ge=2, le=100)
+    seed: int = Field(default=0, ge=0, lt=2**32)
+
+
+class CrossValidation(_Protocol):
+    """Every patient is judged once, by a model that learnt from other folds.
+
+    Parameters
+    ----------
+    folds
+        Their number. One fold is judged, and of the others one in `validation_folds` parts stops the training.
+    validation_folds
+        Parts of the other folds.
+    site_preserving
+        Keep every site in one fold, for training, validation and test alike.
+    fold_column
+        Column of the cohort with folds that are there already, in place of `folds`.
+    seed
+        Of the division.
+    """
+
+    kind: Literal["crossval"] = "crossval"
+    validation_folds: int = Field(default=5, ge=2, le=100)
+    site_preserving: bool = False
+    fold_column: str | None = None
+
+    def groups(self, cases: Cases) -> Groups:
+        """One group of one split for each fold.
+
+        Raises
+        ------
+        FoldError
+            The patients cannot be divided so.
+        """
+        sites = _sites(cases) if self.site_preserving else None
+        if self.fold_column is not None:
+            fold = given_folds(_column(cases, self.fold_column), cases.patients)
+            split = splits_of_folds(
+                fold, cases.labels, cases.patients, inner=self.validation_folds, seed=self.seed, sites=sites
+            )
+        else:
+            split = nested_splits(
+                cases.labels,
+                cases.patients,
+                outer=self.folds,
+                inner=self.validation_folds,
+                seed=self.seed,
+                sites=sites,
+            )
+        return [group[:1] for group in split]
+
+
+class Nested(_Protocol):
+    """Every patient is judged once, by the mean of models that took turns with their validation fold.
+
+    Parameters
+    ----------
+    folds, inner_folds
+        Outer folds, each judged once, and the parts of the others, each of which stops one model.
+    site_preserving
+        Keep every site in one fold, inside and outside.
+    seed
+        Of the division.
+    """
+
+    kind: Literal["nested"] = "nested"
+    inner_folds: int = Field(default=5, ge=2, le=100)
+    site_preserving: bool = False
+
+    def groups(self, cases: Cases) -> Groups:
+        """One group of `inner_folds` splits for each outer fold.
+
+        Raises
+        ------
+        FoldError
+            The patients cannot be divided so.
+        """
+        sites = _sites(cases) if self.site_preserving else None
+        return nested_splits(
+            cases.labels, cases.patients, outer=self.folds, inner=self.inner_folds, seed=self.seed, sites=sites
+        )
+
+
+class HeldOut(_Protocol):
+    """The protocol of Du et al. 2025: models of five folds on patients that were held out once.
+
+    Parameters
+    ----------
+    test_share
+        Share of the patients of each class that is held out.
+    folds
+        Of the others; each stops the training of one model.
+    seed
+        Of both divisions.
+    """
+
+    kind: Literal["du2025"] = "du2025"
+    test_share: float = Field(default=0.3, gt=0, lt=1)
+
+    def groups(self, cases: Cases) -> Groups:
+        """One group of `folds` splits.
+
+        Raises
+        ------
+        FoldError
+            The patients cannot be divided so.
+        """
+        return [
+            held_out_splits(cases.labels, cases.patients, test_share=self.test_share, folds=self.folds, seed=self.seed)
+        ]
+
+
+def training_group(protocol: CrossValidation | Nested | HeldOut, cases: Cases) -> list[Split]:
+    """Splits of models that judge nobody: as many as the protocol has folds, each the validation fold of one.
+
+    Raises
+    ------
+    FoldError
+        The patients cannot be divided so.
+    """
+    keep_sites = not isinstance(protocol, HeldOut) and protocol.site_preserving
+    return validation_splits(
+        cases.labels,
+        cases.patients,
+        folds=protocol.folds,
+        seed=protocol.seed,
+        sites=_sites(cases) if keep_sites else None,
+    )
+
+
+def check_classes(cases: Cases, splits: list[Split]) -> None:
+    """Refuse a division in which a model would never see a class.
+
+    Raises
+    ------
+    FoldError
+        Nobody of a class is left to learn from.
+    """
+    for split in splits:
+        counts = np.bincount(cases.labels[split.training], minlength=len(cases.classes))
+        if not counts.all():
+            missing = cases.classes[int(counts.argmin())]
+            raise FoldError(
+                f"in one of the splits no case of class {missing} is left to learn from",
+                remedy="Ask for other folds, or for a label with fewer classes.",
+            )
+
+
+def check_counts(cases: Cases, folds: int) -> None:
+    """Refuse classes that cannot be in every fold.
+
+    Raises
+    ------
+    FoldError
+        A class has fewer patients than there are folds, none for one.
+    """
+    patients = np.bincount(PatientTable.of(cases.labels, cases.patients).labels, minlength=len(cases.classes))
+    rarest = int(patients.argmin())
+    if np.count_nonzero(patients) < 2:
+        raise FoldError(
+            f"all {len(cases)} slides are {cases.classes[int(patients.argmax())]}: there is nothing to learn"
+        )
+    if patients[rarest] < folds:
+        raise FoldError(
+            f"class {cases.classes[rarest]} has {patients[rarest]} patients, too few for {folds} folds",
+            remedy="Ask for fewer folds, or for a label with fewer classes.",
+        )
+
+
+def _sites(cases: Cases) -> NDArray[np.str_]:
+    if cases.sites is None:
+        raise FoldError("the sites are not known, so they cannot be kept whole", remedy="Give a cohort with SITE.")
+    return cases.sites
+
+
+def _column(cases: Cases, name: str) -> NDArray[np.str_]:
+    if name not in cases.covariates:
+        known = ", ".join(cases.covariates) or "none"
+        raise FoldError(f"the cohort has no column {name!r} of folds; there is {known}")
+    return np.asarray(cases.covariates[name]).astype(np.str_)
