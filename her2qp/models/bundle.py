@@ -58,7 +58,7 @@ class Bundle:
     def create(
         cls,
         model: Model,
-        info: FeatureInfo,
+        info: FeatureInfo | FeatureSpec,
         training: Training,
         *,
         name: str,
@@ -73,7 +73,7 @@ class Bundle:
         model
             Not changed; not to be changed afterwards.
         info
-            The extractor of the features it was trained on.
+            The extractor of the features it was trained on, or what is known of them.
         training
             Where it comes from.
         name, classes, temperature
@@ -91,7 +91,7 @@ class Bundle:
             architecture=model.architecture,
             hyperparameters=model.config.model_dump(mode="json"),
             classes=classes,
-            features=FeatureSpec.of(info),
+            features=_spec(info),
             temperature=temperature,
             training=training,
             model_sha256=hashlib.sha256(_weights(model)).hexdigest(),
@@ -191,7 +191,7 @@ class Bundle:
         config = self.config.model_dump(mode="json", exclude={"format"})
         return {"label": self.label, "sha256": self.hash, "notice": self.notice, **config}
 
-    def check_features(self, info: FeatureInfo) -> None:
+    def check_features(self, info: FeatureInfo | FeatureSpec) -> None:
         """Refuse features that the model was not trained on.
 
         Raises
@@ -199,7 +199,7 @@ class Bundle:
         BundleMismatchError
             Extractor, weights, dimension, tile or preprocessing differ; the message names both sides.
         """
-        differences = self.config.features.differences(FeatureSpec.of(info))
+        differences = self.config.features.differences(_spec(info))
         if differences:
             raise BundleMismatchError(
                 f"the model was trained on other features than these (model, features: {'; '.join(differences)})",
@@ -243,6 +243,10 @@ class Bundle:
     def _calibrated(self, logits: Tensor) -> NDArray[np.float32]:
         probabilities: NDArray[np.float32] = torch.softmax(logits / self.config.temperature, dim=-1).numpy()
         return probabilities
+
+
+def _spec(info: FeatureInfo | FeatureSpec) -> FeatureSpec:
+    return info if isinstance(info, FeatureSpec) else FeatureSpec.of(info)
 
 
 def _weights(model: Model) -> bytes:

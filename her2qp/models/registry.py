@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from her2qp.errors import BundleError
 from her2qp.models.abmil import ABMIL, ABMILConfig
+from her2qp.models.ensemble import Ensemble, EnsembleConfig
 from her2qp.models.kat import KAT, KATConfig
 from her2qp.models.model import Model, ModelConfig
 
@@ -22,9 +23,20 @@ class Architecture:
     build: Callable[[Any], Model]
 
 
+def _build_ensemble(config: EnsembleConfig) -> Ensemble:
+    if config.architecture == Ensemble.architecture:
+        raise BundleError("hyperparameters of ensemble: its members cannot be ensembles")
+    members = [build_model(config.architecture, config.hyperparameters) for _ in config.temperatures]
+    for name in ("dimension", "classes"):
+        if getattr(members[0].config, name) != getattr(config, name):
+            raise BundleError(f"hyperparameters of ensemble: {name} is not that of its members")
+    return Ensemble(config, members)
+
+
 ARCHITECTURES: dict[str, Architecture] = {
     KAT.architecture: Architecture(KATConfig, KAT),
     ABMIL.architecture: Architecture(ABMILConfig, ABMIL),
+    Ensemble.architecture: Architecture(EnsembleConfig, _build_ensemble),
 }
 
 
