@@ -9,11 +9,21 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from her2qp.api import clear, demo, doctor, export_objects, import_objects, inspect, score, undo
+    from her2qp.api import clear, demo, doctor, export_objects, import_objects, inspect, make_cohort, score, undo
     from her2qp.qupath.opening import create_project, open_project
 
 _HOMES = {
-    "her2qp.api": ("clear", "demo", "doctor", "export_objects", "import_objects", "inspect", "score", "undo"),
+    "her2qp.api": (
+        "clear",
+        "demo",
+        "doctor",
+        "export_objects",
+        "import_objects",
+        "inspect",
+        "make_cohort",
+        "score",
+        "undo",
+    ),
     "her2qp.qupath.opening": ("create_project", "open_project"),
 }
 
@@ -25,6 +35,7 @@ __all__ = [
     "export_objects",
     "import_objects",
     "inspect",
+    "make_cohort",
     "open_project",
     "score",
     "undo",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from her2qp.cohort.joined import Joined
     from her2qp.demonstration import Demonstration
     from her2qp.diagnosis import Finding
     from her2qp.exchange import Exchanged
@@ -211,6 +212,49 @@ def import_objects(
     from her2qp.exchange import import_file
 
     return import_file(Path(project), Path(file), image, backend, wait_s)
+
+
+def make_cohort(
+    projects: Sequence[str | Path], out: str | Path, *, labels: str | Path | None = None, **settings: Any
+) -> Joined:
+    """Join the images of projects with HER2 labels, and write them as a table for training.
+
+    Parameters
+    ----------
+    projects
+        ``.qpproj`` files or their folders.
+    out
+        The table to write, STAMP-style CSV; :meth:`her2qp.cohort.Cohort.read` reads it back.
+    labels
+        CSV or Excel, by slide or by patient; None takes the labels from the images' metadata.
+    **settings
+        See :class:`her2qp.cohort.joinsettings.JoinSettings`: `label_column`, `patient_column`, `slide_column`,
+        `site_column`, `ish_column`, `scheme` (``grades``, ``low`` or ``status``) and `where`.
+
+    Returns
+    -------
+    Joined
+        The cohort, and every image and label that is not in it with the reason.
+
+    Raises
+    ------
+    CohortError
+        The labels cannot be read or lack a column, no image has one, a slide has two, or all have the same.
+    ProjectError
+        A project cannot be opened.
+
+    Examples
+    --------
+    >>> import her2qp
+    >>> joined = her2qp.make_cohort(["project.qpproj"], "cohort.csv", labels="ihc.xlsx")  # doctest: +SKIP
+    >>> joined.cohort.classes, [out.reason for out in joined.left_out]  # doctest: +SKIP
+    """
+    from her2qp.cohort.join import join_cohort
+    from her2qp.cohort.joinsettings import JoinSettings
+
+    joined = join_cohort([*map(Path, projects)], None if labels is None else Path(labels), JoinSettings(**settings))
+    joined.cohort.write(out)
+    return joined
 
 
 def doctor(project: str | Path | None = None, *, repair: bool = False) -> list[Finding]:

@@ -9,7 +9,20 @@ from typing import Annotated
 import typer
 
 from her2qp import api
+from her2qp.cli.cohort import cohort
 from her2qp.cli.guard import guarded, print_json
+from her2qp.cli.options import (
+    Backend,
+    BackendOption,
+    ClassesOption,
+    ExcludeOption,
+    ImagesOption,
+    JsonOption,
+    MppOption,
+    ProjectArgument,
+    WaitOption,
+    WholeTissueOption,
+)
 
 app = typer.Typer(
     name="her2qp",
@@ -20,32 +33,11 @@ app = typer.Typer(
 )
 
 
-class Backend(StrEnum):
-    """Whose code reads and writes the project."""
-
-    AUTO = "auto"
-    PAQUO = "paquo"
-    NATIVE = "native"
-
-
 class ExportFormat(StrEnum):
     """File formats of ``export``."""
 
     GEOJSON = "geojson"
     CSV = "csv"
-
-
-ProjectArgument = Annotated[Path, typer.Argument(metavar="PROJECT", help="A .qpproj file or its folder.")]
-ImagesOption = Annotated[
-    list[str] | None, typer.Option("--image", metavar="GLOB", help="Only images whose name matches; repeatable.")
-]
-BackendOption = Annotated[
-    Backend, typer.Option("--backend", help="QuPath's own code (paquo), pure Python (native), or paquo where it can.")
-]
-WaitOption = Annotated[
-    float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for another run that works on an image.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]
 
 
 @app.callback(invoke_without_command=True)
@@ -113,24 +105,16 @@ def inspect(project: ProjectArgument, as_json: JsonOption = False, backend: Back
 def score(
     project: ProjectArgument,
     model: Annotated[Path | None, typer.Option(metavar="BUNDLE", help="Model bundle: a folder or zip.")] = None,
-    classes: Annotated[
-        list[str] | None,
-        typer.Option("--class", metavar="NAME", help="Class to score, '' for unclassified. [default: Tumor]"),
-    ] = None,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="NAME", help="Class to cut out, beyond those ending in *, necrosis and artefact."),
-    ] = None,
-    whole_tissue: Annotated[
-        bool, typer.Option("--whole-tissue", help="Score all tissue of each slide, or with --tma of each core.")
-    ] = False,
+    classes: ClassesOption = None,
+    exclude: ExcludeOption = None,
+    whole_tissue: WholeTissueOption = False,
     tma: Annotated[
         bool, typer.Option("--tma", help="Score each TMA core by itself; missing ones are skipped.")
     ] = False,
     cells: Annotated[bool, typer.Option("--cells", help="Give each tile the number of cells in it by class.")] = False,
     image: ImagesOption = None,
     backend: BackendOption = Backend.AUTO,
-    mpp: Annotated[float | None, typer.Option(metavar="µm/px", help="Pixel size to use for every image.")] = None,
+    mpp: MppOption = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done; write nothing.")] = False,
     as_json: JsonOption = False,
     report: Annotated[Path | None, typer.Option(metavar="FILE.html", help="Also write an HTML report.")] = None,
@@ -223,3 +207,6 @@ def import_(
     with guarded():
         count = api.import_objects(project, file, image=image, backend=backend.value, wait_s=wait)
         typer.echo(f"Added {count} objects to {image}.")
+
+
+app.command()(cohort)

@@ -21,7 +21,7 @@ from her2qp.errors import CohortError
 from her2qp.tabular import Column, as_column, read_columns, write_columns
 
 PATIENT, FILENAME, SITE, PROJECT, IMAGE = "PATIENT", "FILENAME", "SITE", "PROJECT", "IMAGE"
-_FIXED = (PATIENT, FILENAME, SITE, PROJECT, IMAGE)
+FIXED_COLUMNS = (PATIENT, FILENAME, SITE, PROJECT, IMAGE)
 LABEL = "HER2"
 """Name of the label column where nobody names another."""
 
@@ -173,7 +173,7 @@ class Cohort:
         try:
             scheme = scheme_of([columns[label][k] for k in rows])
             labels = [class_of(columns[label][k], scheme) for k in rows]
-            others = [name for name in columns if name not in (*_FIXED, label)]
+            others = [name for name in columns if name not in (*FIXED_COLUMNS, label)]
             return cls(
                 tuple(
                     _row_of({name: values[k] for name, values in columns.items()}, known, others, file.parent)
@@ -213,7 +213,7 @@ def _label_column(columns: Mapping[str, list[str]], wanted: str | None, file: Pa
         if name in columns:
             return name
         raise CohortError(f"the table has no column {name!r}; it has {', '.join(columns)}", where=file)
-    others = [name for name in columns if name not in _FIXED]
+    others = [name for name in columns if name not in FIXED_COLUMNS]
     if len(others) == 1:
         return others[0]
     raise CohortError(
