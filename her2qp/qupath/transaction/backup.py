@@ -18,9 +18,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from her2qp.errors import ProjectChangedError, ProjectFormatError, RunError
+from her2qp.errors import ProjectFormatError, RunError
 from her2qp.qupath.jsonfile import read_bounded
-from her2qp.qupath.transaction.disk import ABSENT, access_errors, file_digest, write_atomically
+from her2qp.qupath.transaction.disk import (
+    ABSENT,
+    access_errors,
+    changed_elsewhere,
+    file_digest,
+    keep_copy,
+    write_atomically,
+)
 from her2qp.qupath.transaction.journal import Change, is_ours_to_change
 from her2qp.qupath.transaction.places import PRIVATE_FOLDER, private_folder
 from her2qp.qupath.transaction.shared import SharedChange, shared_change
@@ -102,6 +109,14 @@ class Backup:
         """The images whose data the run changed."""
         return sorted({int(relative.split("/")[1]) for relative in self.files if relative.startswith("data/")})
 
+    def compares(self, change: Change) -> bool:
+        """Whether :meth:`announced` copies the file, and so sees whether it is the one that was read."""
+        return self._is_kept(change) and change.path not in self.files and change.before != ABSENT
+
+    @staticmethod
+    def _is_kept(change: Change) -> bool:
+        return not change.path.startswith(f"{PRIVATE_FOLDER}/")
+
     @contextlib.contextmanager
     def announced(self, changes: Sequence[Change], updates: Sequence[Update]) -> Iterator[None]:
         """Record what is about to change, and while it does.
@@ -124,7 +139,7 @@ class Backup:
         notes = [self._note(number, update) for number, update in enumerate(updates, len(self._notes()))]
         try:
             for change in changes:
-                if not change.path.startswith(f"{PRIVATE_FOLDER}/"):
+                if self._is_kept(change):
                     self._add(change, is_noted=any(update.path == change.path for update in updates))
             self._write_manifest()
             yield
@@ -136,7 +151,7 @@ class Backup:
 
     def _add(self, change: Change, *, is_noted: bool) -> None:
         if change.path not in self.files:
-            if change.before != ABSENT:
+            if self.compares(change):
                 self._copy(change.path, change.before)
             self.files[change.path] = FileState(change.before)
         state = self.files[change.path]
@@ -177,9 +192,13 @@ class Backup:
         source, kept = self.project_folder / relative, self.folder / relative
         with access_errors(kept):
             kept.parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(kept, lambda temporary: shutil.copyfile(source, temporary))
+            if relative.startswith("data/"):  # QuPath puts a new file in the place of such a one, as we do
+                keep_copy(source, kept)
+            else:
+                write_atomically(kept, lambda temporary: shutil.copyfile(source, temporary))
             if file_digest(kept) != before:
-                raise ProjectChangedError("changed while it was being backed up", where=source)
+                kept.unlink()
+                raise changed_elsewhere(source)
 
     def _write_manifest(self) -> None:
         self.changed = _now()

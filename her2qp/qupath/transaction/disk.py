@@ -84,6 +84,15 @@ def signature(path: Path) -> tuple[int, ...]:
     return status.st_size, status.st_mtime_ns, status.st_ino
 
 
+def changed_elsewhere(path: Path) -> ProjectChangedError:
+    """The error for a file that is not the one that was read."""
+    return ProjectChangedError(
+        "somebody else changed this file after it was read",
+        where=path,
+        remedy="Close the project in QuPath and run again.",
+    )
+
+
 def when_settled(action: Callable[[], Result]) -> Result:
     """Try again what fails because QuPath is replacing a shared file: it is missing or half written for a moment.
 
@@ -185,3 +194,5 @@ def keep_copy(path: Path, kept: Path) -> None:
         os.link(path, kept)
     except OSError:
         write_atomically(kept, lambda temporary: shutil.copyfile(path, temporary))
+    else:
+        flush_folder(kept.parent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,9 +13,10 @@ from her2qp.qupath.classlist import CLASS_LIST
 from her2qp.qupath.jsonfile import read_bounded
 from her2qp.qupath.transaction.backup import Backup, FileState, last_backup, list_backups
 from her2qp.qupath.transaction.disk import ABSENT, access_errors, file_digest
+from her2qp.qupath.transaction.journal import Change
 from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, image_part, run_part
 from her2qp.qupath.transaction.places import inside
-from her2qp.qupath.transaction.step import Step
+from her2qp.qupath.transaction.step import Step, Update
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ def _restore(backup: Backup, also: Callable[[Step, Restored], object] | None) ->
         step.remove(backup.manifest, expected=file_digest(backup.project_folder / backup.manifest))
         if also is not None:
             also(step, restored)
-        step.commit(lambda changes: contextlib.nullcontext())
+        step.commit(_NothingKept())
     finally:
         step.discard()
     with contextlib.suppress(ProjectAccessError):  # without its manifest it is nothing any more
@@ -113,6 +114,20 @@ class _Plan:
             step.publish(relative, expected=self.present, write=lambda path: path.write_bytes(content))
         else:
             step.publish(relative, expected=self.present, write=lambda path: shutil.copyfile(content, path))
+
+
+class _NothingKept:
+    """Undoing a run is not kept to be undone."""
+
+    def compares(self, change: Change) -> bool:
+        """See :meth:`Keeper.compares`."""
+        return False
+
+    def announced(
+        self, changes: Sequence[Change], updates: Sequence[Update]
+    ) -> contextlib.AbstractContextManager[None]:
+        """See :meth:`Keeper.announced`."""
+        return contextlib.nullcontext()
 
 
 def _require_idle(backup: Backup) -> None:

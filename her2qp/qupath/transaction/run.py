@@ -97,7 +97,7 @@ class Transaction:
     def _commit(self, step: Step) -> None:
         def commit() -> None:
             with self._whole:
-                step.commit(lambda changes: self._backup.announced(changes, step.updates))
+                step.commit(self._backup)
 
         if step.updates:
             when_settled(commit)

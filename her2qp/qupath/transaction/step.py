@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Protocol
 
-from her2qp.errors import ProjectAccessError, ProjectChangedError
+from her2qp.errors import ProjectAccessError
 from her2qp.qupath.jsonfile import read_bounded
 from her2qp.qupath.transaction.disk import (
     ABSENT,
     access_errors,
+    changed_elsewhere,
     digest,
     file_digest,
     flush_file,
@@ -34,6 +37,18 @@ class Update:
     path: str
     change: SharedChange
     check: Check | None = None
+
+
+class Keeper(Protocol):
+    """Keeps what is about to change."""
+
+    def compares(self, change: Change) -> bool:
+        """Whether :meth:`announced` compares the present file in full with the one that was read."""
+
+    def announced(
+        self, changes: Sequence[Change], updates: Sequence[Update]
+    ) -> contextlib.AbstractContextManager[None]:
+        """Record changes of files, and the updates from which some of them follow, while they happen."""
 
 
 class Step:
@@ -77,10 +92,11 @@ class Step:
             self._temporaries.append((temporary, not path.parent.exists()))
             path.parent.mkdir(parents=True, exist_ok=True)
             write(temporary)
-            flush_file(temporary)
-            if check is not None:
-                check(temporary)
-            return Change(relative, expected, file_digest(temporary))
+            with ThreadPoolExecutor(1) as pool:
+                written = pool.submit(_flushed_digest, temporary)
+                if check is not None:
+                    check(temporary)
+                return Change(relative, expected, written.result())
 
     def remove(self, relative: str, *, expected: str) -> None:
         """Delete a file; does nothing where `expected` says that there is none."""
@@ -92,12 +108,12 @@ class Step:
         """Make a change to what a shared file will hold when the step is made."""
         self._updates.append(update)
 
-    def commit(self, announced: Callable[[Sequence[Change]], contextlib.AbstractContextManager[None]]) -> None:
+    def commit(self, keeper: Keeper) -> None:
         """Make all changes. The caller holds the lock of the project.
 
         Parameters
         ----------
-        announced
+        keeper
             Is told the changes before the first of them happens, and whether they failed.
 
         Raises
@@ -113,14 +129,14 @@ class Step:
         changes = [*self._changes.values(), *self._updated()]
         if not changes:
             return
-        seen = [self._require_unchanged(change) for change in changes]
-        with _missing_is_changed(self._folder), announced(changes):
+        seen = [self._require_unchanged(change, in_full=not keeper.compares(change)) for change in changes]
+        with _missing_is_changed(self._folder), keeper.announced(changes, self._updates):
             journal = Journal(self._folder, tuple(changes))
             try:
                 journal.begin()
                 for change, before in zip(changes, seen, strict=True):
                     if signature(self._folder / change.path) != before:
-                        raise _changed(self._folder / change.path)
+                        raise changed_elsewhere(self._folder / change.path)
                 journal.go_forward()
             except BaseException:
                 with contextlib.suppress(OSError, ProjectAccessError):
@@ -143,13 +159,13 @@ class Step:
                 changes.append(self._written(relative, digest(present), partial(_write, content), check))
         return changes
 
-    def _require_unchanged(self, change: Change) -> tuple[int, ...]:
-        """Signature of a file that still is what was read."""
+    def _require_unchanged(self, change: Change, *, in_full: bool) -> tuple[int, ...]:
+        """Signature of a file that still is what was read, compared `in_full` unless somebody else does."""
         path = self._folder / change.path
         with access_errors(path):
             found = signature(path)
-            if file_digest(path) != change.before:
-                raise _changed(path)
+            if in_full and file_digest(path) != change.before:
+                raise changed_elsewhere(path)
         return found
 
     def discard(self) -> None:
@@ -171,6 +187,11 @@ def _read(path: Path) -> bytes | None:
         return None
 
 
+def _flushed_digest(path: Path) -> str:
+    flush_file(path)
+    return file_digest(path)
+
+
 def _write(content: bytes, path: Path) -> None:
     path.write_bytes(content)
 
@@ -181,12 +202,4 @@ def _missing_is_changed(folder: Path) -> Iterator[None]:
     try:
         yield
     except FileNotFoundError as error:
-        raise _changed(Path(error.filename or folder)) from error
-
-
-def _changed(path: Path) -> ProjectChangedError:
-    return ProjectChangedError(
-        "somebody else changed this file after it was read",
-        where=path,
-        remedy="Close the project in QuPath and run again.",
-    )
+        raise changed_elsewhere(Path(error.filename or folder)) from error
