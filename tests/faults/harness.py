@@ -18,6 +18,7 @@ fresh copy of a small project and is killed, or meets an error of the operating 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import json
 import os
@@ -379,7 +380,9 @@ def main() -> int:
     points: list[Point] = []
     if options.keep is not None:
         options.keep.mkdir(parents=True)
-    with tempfile.TemporaryDirectory(prefix="her2qp-faults-") as name:
+    # Kept projects point to the slides of the study that they are copies of.
+    kept = contextlib.nullcontext(options.keep / "work")
+    with tempfile.TemporaryDirectory(prefix="her2qp-faults-") if options.keep is None else kept as name:
         os.environ.setdefault("HER2QP_CACHE", str(Path(name) / "cache"))
         for store in stores:
             every = 1 if options.long else options.sample
