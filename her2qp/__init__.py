@@ -9,7 +9,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from her2qp.api import clear, demo, doctor, export_objects, import_objects, inspect, make_cohort, score, undo
+    from her2qp.api import (
+        clear,
+        demo,
+        doctor,
+        export_objects,
+        fill_features,
+        import_objects,
+        inspect,
+        make_cohort,
+        score,
+        undo,
+    )
     from her2qp.qupath.opening import create_project, open_project
 
 _HOMES = {
@@ -18,6 +29,7 @@ _HOMES = {
         "demo",
         "doctor",
         "export_objects",
+        "fill_features",
         "import_objects",
         "inspect",
         "make_cohort",
@@ -33,6 +45,7 @@ __all__ = [
     "demo",
     "doctor",
     "export_objects",
+    "fill_features",
     "import_objects",
     "inspect",
     "make_cohort",

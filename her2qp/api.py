@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
+    from her2qp.cohort.extraction import FeatureRun
     from her2qp.cohort.joined import Joined
     from her2qp.demonstration import Demonstration
     from her2qp.diagnosis import Finding
@@ -212,6 +213,39 @@ def import_objects(
     from her2qp.exchange import import_file
 
     return import_file(Path(project), Path(file), image, backend, wait_s)
+
+
+def fill_features(projects: Sequence[str | Path], *, monitor: Monitor | None = None, **settings: Any) -> FeatureRun:
+    """Compute the features of the tumour regions of projects ahead of scoring or training; resumes where it stopped.
+
+    Parameters
+    ----------
+    projects
+        ``.qpproj`` files or their folders. They are only read.
+    monitor
+        Is told what happens, for progress bars.
+    **settings
+        See :class:`her2qp.scoring.settings.TileSettings`: `classes`, `exclude`, `whole_tissue`, `tma`, `images`,
+        `mpp`, `extractor` and so on, as for :func:`score`.
+
+    Returns
+    -------
+    FeatureRun
+        With one outcome an image; a failed image does not raise.
+
+    Raises
+    ------
+    ProjectError
+        A project is missing or not a project.
+    ImageNotFoundError, RegionError
+        Nothing is there that was asked for.
+    ExtractorError
+        The extractor cannot be used.
+    """
+    from her2qp.cohort.extraction import extract_projects
+    from her2qp.scoring.settings import TileSettings
+
+    return extract_projects([*map(Path, projects)], TileSettings(**settings), monitor)
 
 
 def make_cohort(

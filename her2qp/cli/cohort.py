@@ -10,7 +10,15 @@ import typer
 
 from her2qp import api
 from her2qp.cli.guard import guarded, print_json
-from her2qp.cli.options import JsonOption, ProjectsArgument
+from her2qp.cli.options import (
+    ClassesOption,
+    ExcludeOption,
+    ImagesOption,
+    JsonOption,
+    MppOption,
+    ProjectsArgument,
+    WholeTissueOption,
+)
 
 if TYPE_CHECKING:
     from her2qp.cohort.joined import Joined
@@ -71,6 +79,43 @@ def cohort(
         else:
             _print_joined(joined, out)
         raise typer.Exit(joined.exit_code)
+
+
+def features(
+    projects: ProjectsArgument,
+    extractor: Annotated[
+        str | None, typer.Option(metavar="ID", help="Extractor by name, or a TorchScript file; `doctor` lists them.")
+    ] = None,
+    classes: ClassesOption = None,
+    exclude: ExcludeOption = None,
+    whole_tissue: WholeTissueOption = False,
+    tma: Annotated[bool, typer.Option("--tma", help="Tiles of each TMA core.")] = False,
+    image: ImagesOption = None,
+    mpp: MppOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Compute the features of the tumour regions ahead of `score` and training; goes on where it was stopped."""
+    from her2qp.cli.progress import ProgressMonitor
+
+    chosen = {"classes": classes, "exclude": exclude, "images": image}
+    with guarded(as_json=as_json):
+        with ProgressMonitor() as monitor:
+            run = api.fill_features(
+                projects,
+                monitor=monitor,
+                extractor=extractor,
+                whole_tissue=whole_tissue,
+                tma=tma,
+                mpp=mpp,
+                **{name: value for name, value in chosen.items() if value},
+            )
+        if as_json:
+            print_json(run.to_json())
+        else:
+            done = [outcome for _, outcome in run.outcomes if outcome.planned]
+            tiles, computed = sum(o.planned for o in done), sum(o.added for o in done)
+            typer.echo(f"{tiles} tiles of {len(done)} images, {computed} of them computed now -> {run.store}")
+        raise typer.Exit(run.exit_code)
 
 
 def _print_joined(joined: Joined, out: Path) -> None:

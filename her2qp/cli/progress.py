@@ -9,7 +9,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from her2qp.scoring.result import ImageOutcome, Status
 
-_MARKS = {Status.SCORED: "[green]scored[/]", Status.SKIPPED: "[yellow]skipped[/]", Status.FAILED: "[red]failed[/]"}
+_MARKS = {
+    Status.SCORED: "[green]scored[/]",
+    Status.EXTRACTED: "[green]extracted[/]",
+    Status.SKIPPED: "[yellow]skipped[/]",
+    Status.FAILED: "[red]failed[/]",
+}
 
 
 class ProgressMonitor:

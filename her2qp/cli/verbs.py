@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from her2qp import api
-from her2qp.cli.cohort import cohort
+from her2qp.cli.cohort import cohort, features
 from her2qp.cli.guard import guarded, print_json
 from her2qp.cli.options import (
     Backend,
@@ -210,3 +210,4 @@ def import_(
 
 
 app.command()(cohort)
+app.command()(features)

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 READ_TILES = 128
 """Tiles read at once: neighbours share encoded tiles of the slide; 128 of 256 px are 25 MB."""
 
+KEEP_TILES = 4096
+"""Tiles after which the store keeps what there is: so much a kill can cost, a minute or two."""
+
 READ_AHEAD = 2
 """Reads that are under way or waiting while the network computes; bounds the memory."""
 
@@ -66,11 +69,14 @@ def extract_features(
         known = store.load(slide, extractor.info, bounds)
         features, missing = known.features, np.flatnonzero(~known.found)
         report(len(bounds) - len(missing))
+    kept = 0
     for rows, pixels in _read_ahead(slide, bounds, missing, extractor.info.tile_px):
         features[rows] = extractor(pixels)
         report(len(rows))
-    if store is not None and len(missing):
-        store.add(slide, extractor, bounds[missing], features[missing])
+        ready = int(np.searchsorted(missing, rows[-1])) + 1
+        if store is not None and (ready - kept >= KEEP_TILES or ready == len(missing)):
+            new, kept = missing[kept:ready], ready
+            store.add(slide, extractor, bounds[new], features[new])
     return features
 
 

@@ -23,6 +23,7 @@ class Status(StrEnum):
     """Outcome of one image in a run."""
 
     SCORED = "scored"
+    EXTRACTED = "extracted"
     SKIPPED = "skipped"
     FAILED = "failed"
 

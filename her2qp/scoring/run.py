@@ -21,7 +21,7 @@ from her2qp.scoring.image import Scorer, TilePlan, plan_tiles
 from her2qp.scoring.monitor import Monitor, Silent
 from her2qp.scoring.records import History, RunId, RunRecords, result_now
 from her2qp.scoring.result import ImageOutcome, Status
-from her2qp.scoring.settings import ScoreSettings
+from her2qp.scoring.settings import ScoreSettings, TileSettings
 from her2qp.scoring.vocabulary import GRADE_CLASSES, GRADES, RESEARCH_USE
 from her2qp.scoring.writeback import Existing, WriteBack, removal, replacement
 
@@ -98,6 +98,34 @@ def choose_images(project: Project, patterns: Sequence[str]) -> list[ImageEntry]
     return chosen
 
 
+def require_classes(chosen: Sequence[ImageEntry], settings: TileSettings, *, where: object) -> None:
+    """Refuse a class that the user named and no image has; the default class may well be missing.
+
+    Raises
+    ------
+    RegionError
+        No chosen image has an annotation of a class that was asked for.
+    """
+    from her2qp.qupath.classes import PathClass, matches_any
+
+    if settings.whole_tissue or "classes" not in settings.model_fields_set:
+        return
+    present: set[PathClass | None] = set()
+    for entry in chosen:
+        try:
+            present.update(annotation.path_class for annotation in entry.annotations)
+        except Her2qpError:
+            return
+    for wanted in settings.wanted_classes():
+        if not any(matches_any(path_class, [wanted]) for path_class in present):
+            names = ", ".join(sorted("unclassified" if c is None else str(c) for c in present)) or "none at all"
+            raise RegionError(
+                f"no annotation has the class {'unclassified' if wanted is None else str(wanted)!r}",
+                where=where,
+                remedy=f"Classes of the annotations: {names}.",
+            )
+
+
 class ScoringRun:
     """One run over an open project.
 
@@ -145,7 +173,7 @@ class ScoringRun:
             The project is locked or cannot be written.
         """
         chosen = choose_images(self.project, self.settings.images)
-        self._check_classes(chosen)
+        require_classes(chosen, self.settings, where=self.project.path)
         scorer = load_scorer(self.settings)
         self.monitor.run_started(len(chosen))
         if self.settings.dry_run:
@@ -157,27 +185,6 @@ class ScoringRun:
                 self.outcomes.append(self._outcome_of(entry, scorer))
                 record = self.records.write(self.run, self._record(scorer))
         return self._result(scorer, record)
-
-    def _check_classes(self, chosen: Sequence[ImageEntry]) -> None:
-        """Refuse a class that the user named and no image has; the default class may well be missing."""
-        from her2qp.qupath.classes import PathClass, matches_any
-
-        if self.settings.whole_tissue or "classes" not in self.settings.model_fields_set:
-            return
-        present: set[PathClass | None] = set()
-        for entry in chosen:
-            try:
-                present.update(annotation.path_class for annotation in entry.annotations)
-            except Her2qpError:
-                return
-        for wanted in self.settings.wanted_classes():
-            if not any(matches_any(path_class, [wanted]) for path_class in present):
-                names = ", ".join(sorted("unclassified" if c is None else str(c) for c in present)) or "none at all"
-                raise RegionError(
-                    f"no annotation has the class {'unclassified' if wanted is None else str(wanted)!r}",
-                    where=self.project.path,
-                    remedy=f"Classes of the annotations: {names}.",
-                )
 
     def _outcome_of(self, entry: ImageEntry, scorer: Scorer) -> ImageOutcome:
         self.monitor.image_started(entry.name)

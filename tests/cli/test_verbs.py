@@ -94,7 +94,7 @@ def test_objects_go_out_and_come_back(example: Path, suffix: str) -> None:
 def test_doctor_and_help_and_version_work() -> None:
     assert run_alone("--version").stdout.startswith("her2qp ")
     assert "QuPath" in run("doctor").stdout
-    for verb in ("demo", "doctor", "inspect", "score", "clear", "undo", "export", "import", "cohort"):
+    for verb in ("demo", "doctor", "inspect", "score", "clear", "undo", "export", "import", "cohort", "features"):
         assert run(verb, "--help").returncode == 0
 
 
