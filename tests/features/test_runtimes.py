@@ -37,15 +37,30 @@ def tiny_job(folder: Path, info: ExtractorInfo = TINY, factor: float = 1.0) -> J
     return Job(info, lambda: network, batch_size=2, threads=1, folder=folder)
 
 
+@pytest.fixture
+def coloured_job(tmp_path: Path) -> Job:
+    return tiny_job(tmp_path)
+
+
 def skip_where_missing(name: str) -> None:
     missing = RUNTIMES[name].missing()
     if missing is not None:
         pytest.skip(missing)
 
 
-@pytest.mark.parametrize("name", ["onnx", "openvino", pytest.param("compiled", marks=pytest.mark.long)])
-def test_a_runtime_agrees_with_eager_on_other_tiles_than_the_probe(small_job: Job, name: str) -> None:
+@pytest.mark.parametrize(
+    ("job", "name"),
+    [
+        ("small_job", "onnx"),
+        ("small_job", "openvino"),
+        pytest.param("coloured_job", "compiled", marks=pytest.mark.long),  # the compiler takes a minute for the other
+    ],
+)
+def test_a_runtime_agrees_with_eager_on_other_tiles_than_the_probe(
+    job: str, name: str, request: pytest.FixtureRequest
+) -> None:
     skip_where_missing(name)
+    small_job: Job = request.getfixturevalue(job)
     tiles = np.random.default_rng(3).integers(0, 256, small_job.batch_shape, dtype=np.uint8)
     expected = choose_runtime(small_job, "eager").run(tiles)
     assert difference(choose_runtime(small_job, name).run(tiles), expected) < TOLERANCE
