@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from her2qp.models.bag import BagBatch
 from her2qp.models.heads import make_head
 from her2qp.models.model import Model, ModelConfig
+from her2qp.models.pooling import bag_softmax, bag_sums
 
 
 class ABMILConfig(ModelConfig):
@@ -59,16 +60,15 @@ class ABMIL(Model):
         return self._config
 
     def embed_standardised(self, features: Tensor) -> Tensor:
-        """Embed features (b, n, d) as (b, n, w)."""
+        """Embed features (n, d) as (n, w)."""
         return torch.as_tensor(self.embedding(features))
 
     def classify(self, tiles: Tensor, batch: BagBatch) -> Tensor:
-        """Logits (b, c) from embedded tiles (b, n, w)."""
+        """Logits (b, c) from embedded tiles (n, w)."""
         return self.classify_with_attention(tiles, batch)[0]
 
     def classify_with_attention(self, tiles: Tensor, batch: BagBatch) -> tuple[Tensor, Tensor]:
-        """Logits (b, c), and the pooling weights (b, n)."""
-        scores = self.score(self.content(tiles) * self.gate(tiles))[..., 0]
-        attention = torch.softmax(scores.masked_fill(~batch.tile_mask, -torch.inf), dim=1)
-        pooled = torch.einsum("bn,bnw->bw", attention, tiles)
-        return self.head(pooled), attention
+        """Logits (b, c), and the pooling weights (n,)."""
+        attention = bag_softmax(self.score(self.content(tiles) * self.gate(tiles))[:, 0], batch)
+        logits: Tensor = self.head(bag_sums(attention[:, None] * tiles, batch))
+        return logits, attention

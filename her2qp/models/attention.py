@@ -7,44 +7,55 @@ is never read by anyone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from her2qp.models.gaussian_attention import Places, spread
+from her2qp.models.bag import BagBatch
+from her2qp.models.kernel_attention import GaussianAttention
+from her2qp.models.neighbourhoods import Layout
+from her2qp.models.pooling import bag_sums
 
 Readout = Literal["two_hop", "all_exits"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KernelReading:
-    """What the kernels of one block read from the tiles: queries (b, h, k, w), keys (b, h, n, w), and their places."""
+    """What the kernels of one block read from the tiles.
+
+    Parameters
+    ----------
+    queries
+        Of the kernels, shape (h, k, w), or (h, 1, w) if they are all the same.
+    keys
+        Gives those of a part of the tiles, shape (h, t, w): computed anew, for few who train want to see them.
+    log_mass
+        Logarithm of what each kernel's weights are divided by, shape (h, k).
+    attention
+        The rule of the block.
+    """
 
     queries: Tensor
-    keys: Tensor
-    places: Places
+    keys: Callable[[slice], Tensor]
+    log_mass: Tensor
+    attention: GaussianAttention
 
-    def trace(self, kernel_weights: Tensor) -> Tensor:
-        """Follow weights on kernels (b, k) back to the tiles (b, n)."""
-        return spread(kernel_weights, self.queries, self.keys, self.places)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Exit:
-    """What the class token of one block read from the kernels: attention by head, shape (b, h, 1, k)."""
-
-    by_head: Tensor
-
-    @property
-    def weights(self) -> Tensor:
-        """Mean over the heads, shape (b, k)."""
-        return self.by_head.mean(dim=1)[:, 0]
+    def trace(self, kernel_weights: Tensor, layout: Layout) -> Tensor:
+        """Follow weights on kernels (k,) back to the tiles (n,) of a layout."""
+        return torch.cat(
+            [
+                self.attention.trace(piece, kernel_weights, self.queries, self.keys(piece.tiles), self.log_mass)
+                for piece in layout.pieces
+            ]
+        )
 
 
-def read_out(kind: Readout, readings: Sequence[KernelReading], exits: Sequence[Exit]) -> Tensor:
+def read_out(
+    kind: Readout, readings: Sequence[KernelReading], exits: Sequence[Tensor], batch: BagBatch, layout: Layout
+) -> Tensor:
     """Attention on the tiles.
 
     Parameters
@@ -56,14 +67,15 @@ def read_out(kind: Readout, readings: Sequence[KernelReading], exits: Sequence[E
     readings
         Of the blocks 0 to L-2.
     exits
-        Of the blocks 0 to L-1.
+        What the class token of the blocks 0 to L-1 read from the kernels: mean attention of the heads, shape (k,).
 
     Returns
     -------
-    Shape (b, n), sum 1 over each bag, 0 where padded.
+    Shape (n,), sum 1 over each bag.
     """
     pairs = list(zip(readings, exits[1:], strict=True))
     if kind == "two_hop":
         pairs = pairs[-1:]
-    attention = torch.stack([reading.trace(exit_.weights) for reading, exit_ in pairs]).sum(dim=0)
-    return attention / attention.sum(dim=1, keepdim=True)
+    attention = torch.stack([reading.trace(weights, layout) for reading, weights in pairs]).sum(dim=0)
+    attention = layout.restore(attention)
+    return attention / bag_sums(attention, batch)[batch.bag_of_tile]

@@ -1,4 +1,4 @@
-"""A slide as a bag of tile features, and several bags as one padded batch."""
+"""A slide as a bag of tile features, and several bags as one batch."""
 
 from __future__ import annotations
 
@@ -87,44 +87,56 @@ class Bag:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BagBatch:
-    """Several bags, each padded to the longest of them.
+    """Several bags, the tiles of each after those of the one before: nothing is padded.
 
     Parameters
     ----------
     features
-        Shape (b, n, d), float32; zero where padded.
+        Shape (n, d), float32; n is the number of tiles of all bags.
     positions_um
-        Tile centres from each bag's own first corner, shape (b, n, 2), float32.
-    tile_mask
-        Shape (b, n), bool; False where padded.
+        Tile centres from each bag's own first corner, shape (n, 2), float32.
     anchors_um
-        Anchors from the same corner, shape (b, k, 2), float32. Models without kernels ignore them.
-    anchor_mask
-        Shape (b, k), bool; False where padded.
+        Anchors from the same corner, shape (k, 2), float32. Models without kernels ignore them.
+    tile_counts, anchor_counts
+        How many of them belong to each bag; none is 0.
     """
 
     features: Tensor
     positions_um: Tensor
-    tile_mask: Tensor
     anchors_um: Tensor
-    anchor_mask: Tensor
+    tile_counts: tuple[int, ...]
+    anchor_counts: tuple[int, ...]
 
     def __len__(self) -> int:
-        return len(self.features)
+        return len(self.tile_counts)
+
+    @property
+    def bag_of_tile(self) -> Tensor:
+        """Number of the bag of each tile, shape (n,), int64."""
+        return _owners(self.tile_counts, self.features.device)
+
+    @property
+    def bag_of_anchor(self) -> Tensor:
+        """Number of the bag of each anchor, shape (k,), int64."""
+        return _owners(self.anchor_counts, self.features.device)
 
     def to(self, device: torch.device) -> BagBatch:
         """The same batch on another device."""
-        return BagBatch(
-            self.features.to(device),
-            self.positions_um.to(device),
-            self.tile_mask.to(device),
-            self.anchors_um.to(device),
-            self.anchor_mask.to(device),
+        return replace(
+            self,
+            features=self.features.to(device),
+            positions_um=self.positions_um.to(device),
+            anchors_um=self.anchors_um.to(device),
         )
 
 
+def _owners(counts: Sequence[int], device: torch.device) -> Tensor:
+    repeats = torch.tensor(counts, device=device)
+    return torch.arange(len(counts), device=device).repeat_interleave(repeats, output_size=sum(counts))
+
+
 def collate(bags: Sequence[Bag]) -> BagBatch:
-    """Pad bags to the longest of them.
+    """Put bags one after another.
 
     Parameters
     ----------
@@ -147,20 +159,17 @@ def collate(bags: Sequence[Bag]) -> BagBatch:
     # Origins are taken off in float64: slides are 10^5 µm wide, and float32 would round tile distances there.
     origins = [bag.positions_um.min(axis=0) for bag in bags]
     anchors = [bag.positions_um.mean(axis=0)[None] if bag.anchors_um is None else bag.anchors_um for bag in bags]
-    features, tile_mask = _pad([bag.features for bag in bags])
-    positions, _ = _pad([bag.positions_um - origin for bag, origin in zip(bags, origins, strict=True)])
-    anchor_positions, anchor_mask = _pad([a - origin for a, origin in zip(anchors, origins, strict=True)])
-    return BagBatch(features, positions, tile_mask, anchor_positions, anchor_mask)
+    return BagBatch(
+        _join([bag.features for bag in bags]),
+        _join([bag.positions_um - origin for bag, origin in zip(bags, origins, strict=True)]),
+        _join([places - origin for places, origin in zip(anchors, origins, strict=True)]),
+        tuple(map(len, bags)),
+        tuple(map(len, anchors)),
+    )
 
 
-def _pad(rows: Sequence[NDArray[np.float32] | NDArray[np.float64]]) -> tuple[Tensor, Tensor]:
-    longest = max(map(len, rows))
-    padded = torch.zeros(len(rows), longest, rows[0].shape[1])
-    mask = torch.zeros(len(rows), longest, dtype=torch.bool)
-    for i, row in enumerate(rows):
-        padded[i, : len(row)] = torch.tensor(row, dtype=torch.float32)
-        mask[i, : len(row)] = True
-    return padded, mask
+def _join(rows: Sequence[NDArray[np.float32] | NDArray[np.float64]]) -> Tensor:
+    return torch.from_numpy(np.concatenate(rows, dtype=np.float32, casting="same_kind"))
 
 
 def singletons(features: NDArray[np.float32]) -> BagBatch:
@@ -176,5 +185,5 @@ def singletons(features: NDArray[np.float32]) -> BagBatch:
     A batch of `n` bags of one tile, each with one anchor on the tile.
     """
     count = len(features)
-    places, present = torch.zeros(count, 1, 2), torch.ones(count, 1, dtype=torch.bool)
-    return BagBatch(torch.tensor(features, dtype=torch.float32)[:, None], places, present, places, present)
+    places, ones = torch.zeros(count, 2), (1,) * count
+    return BagBatch(torch.tensor(features, dtype=torch.float32), places, places, ones, ones)

@@ -93,18 +93,18 @@ class Model(nn.Module, ABC):
 
     @abstractmethod
     def embed_standardised(self, features: Tensor) -> Tensor:
-        """Embed standardised features (b, n, d) tile by tile as (b, n, w)."""
+        """Embed standardised features (n, d) tile by tile as (n, w)."""
 
     @abstractmethod
     def classify(self, tiles: Tensor, batch: BagBatch) -> Tensor:
-        """Logits (b, c) from the embedded tiles (b, n, w) of a batch."""
+        """Logits (b, c) from the embedded tiles (n, w) of a batch."""
 
     @abstractmethod
     def classify_with_attention(self, tiles: Tensor, batch: BagBatch) -> tuple[Tensor, Tensor]:
-        """Logits (b, c), and attention (b, n) that is 0 where padded and sums to 1 over each bag."""
+        """Logits (b, c), and attention (n,), at least 0, that sums to 1 over each bag."""
 
     def embed(self, batch: BagBatch) -> Tensor:
-        """Standardise and embed the features of a batch, shape (b, n, w)."""
+        """Standardise and embed the features of a batch, shape (n, w)."""
         return self.embed_standardised((batch.features - self.feature_mean) / self.feature_std)
 
     def forward(self, batch: BagBatch) -> Tensor:
@@ -128,6 +128,24 @@ class Model(nn.Module, ABC):
         A mean over the bags, shape ().
         """
         return cross_entropy(logits, labels)
+
+    def evidence(self, batch: BagBatch) -> Tensor:
+        """Gradient of each logit times input, summed over the embedding of each tile.
+
+        Attention tells where a model looks, not what for; this is class by class and has a sign.
+
+        Returns
+        -------
+        Shape (n, c).
+        """
+        tiles = self.embed(batch).detach().requires_grad_()
+        with torch.enable_grad():
+            logits = self.classify(tiles, batch)
+        columns = []
+        for logit in logits.sum(dim=0):
+            (gradient,) = torch.autograd.grad(logit, tiles, retain_graph=True)
+            columns.append((gradient * tiles.detach()).sum(dim=-1))
+        return torch.stack(columns, dim=-1)
 
     def prepare(self, bag: Bag) -> Bag:
         """Add to a bag what the model needs once for each bag, and check that it fits.
@@ -175,7 +193,7 @@ class Model(nn.Module, ABC):
                 where=bag.name,
                 remedy="The features are far from what the model was trained on; extract them again.",
             )
-        return logits[0].cpu(), attention[0].cpu()
+        return logits[0].cpu(), attention.cpu()
 
     @torch.no_grad()
     def judge_tiles(self, features: NDArray[np.float32]) -> Tensor:
@@ -208,27 +226,8 @@ class Model(nn.Module, ABC):
         """
         logits, attention = self.judge(bag)
         with evaluating(self):
-            evidence = class_evidence(self, self.collate([bag]))[0].cpu()
+            evidence = self.evidence(self.collate([bag])).cpu()
         return Explanation(logits.softmax(dim=0).numpy(), attention.numpy(), evidence.numpy())
-
-
-def class_evidence(model: Model, batch: BagBatch) -> Tensor:
-    """Gradient of each logit times input, summed over the embedding of each tile.
-
-    Attention tells where a model looks, not what for; this is class by class and has a sign.
-
-    Returns
-    -------
-    Shape (b, n, c); 0 where padded.
-    """
-    tiles = model.embed(batch).detach().requires_grad_()
-    with torch.enable_grad():
-        logits = model.classify(tiles, batch)
-    columns = []
-    for logit in logits.sum(dim=0):
-        (gradient,) = torch.autograd.grad(logit, tiles, retain_graph=True)
-        columns.append((gradient * tiles.detach()).sum(dim=-1))
-    return torch.stack(columns, dim=-1).masked_fill(~batch.tile_mask[..., None], 0)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from her2qp.errors import BundleError
 from her2qp.models.abmil import ABMIL, ABMILConfig
 from her2qp.models.ensemble import Ensemble, EnsembleConfig
 from her2qp.models.kat import KAT, KATConfig
+from her2qp.models.meanpool import MeanPool, MeanPoolConfig
 from her2qp.models.model import Model, ModelConfig
 
 
@@ -36,6 +37,7 @@ def _build_ensemble(config: EnsembleConfig) -> Ensemble:
 ARCHITECTURES: dict[str, Architecture] = {
     KAT.architecture: Architecture(KATConfig, KAT),
     ABMIL.architecture: Architecture(ABMILConfig, ABMIL),
+    MeanPool.architecture: Architecture(MeanPoolConfig, MeanPool),
     Ensemble.architecture: Architecture(EnsembleConfig, _build_ensemble),
 }
 
@@ -46,7 +48,7 @@ def build_model(architecture: str, hyperparameters: Mapping[str, object]) -> Mod
     Parameters
     ----------
     architecture
-        "kat" or "abmil".
+        A key of `ARCHITECTURES`.
     hyperparameters
         Fields of the architecture's configuration.
 

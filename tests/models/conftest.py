@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from her2qp.models.abmil import ABMIL, ABMILConfig
 from her2qp.models.anchors import AnchorConfig
 from her2qp.models.bag import Bag
 from her2qp.models.bundle import Bundle
 from her2qp.models.bundle_config import Training
 from her2qp.models.kat import KAT, KATConfig
 from her2qp.models.model import Model
+from her2qp.models.registry import build_model
 
 DIMENSION, TILE_UM = 12, 128.0
 SMALL = {"depth": 3, "width": 10, "heads": 2, "head_width": 6, "mlp_width": 14}
@@ -47,13 +47,14 @@ def make_kat() -> Callable[..., KAT]:
 
 @pytest.fixture
 def make_model(make_kat: Callable[..., KAT]) -> Callable[[str], Model]:
-    """Make a small model of either architecture."""
+    """Make a small model of any architecture."""
 
     def make(architecture: str) -> Model:
         if architecture == "kat":
             return make_kat()
         torch.manual_seed(4)
-        return _scrambled(ABMIL(ABMILConfig(dimension=DIMENSION, classes=4, width=10, gate_width=7)))
+        sizes = {"width": 10, "gate_width": 7} if architecture == "abmil" else {}
+        return _scrambled(build_model(architecture, {"dimension": DIMENSION, "classes": 4} | sizes))
 
     return make
 

@@ -10,6 +10,7 @@ import pytest
 from her2qp.errors import ModelError
 from her2qp.models.bag import Bag, collate
 from her2qp.models.model import Model
+from her2qp.models.registry import ARCHITECTURES
 
 FEATURES = np.ones((3, 4), np.float32)
 PLACES = np.arange(6.0).reshape(3, 2)
@@ -35,7 +36,15 @@ def test_refuses_and_names_the_bag(features: np.ndarray, places: np.ndarray, til
 def test_tile_distances_survive_a_far_origin() -> None:
     bag = Bag(FEATURES, PLACES * 0.5 + 3e5, 0.5)
     batch = collate([bag])
-    np.testing.assert_array_equal(batch.positions_um[0], PLACES * 0.5 - [0, 0.5])
+    np.testing.assert_array_equal(batch.positions_um, PLACES * 0.5 - [0, 0.5])
+
+
+def test_a_batch_holds_its_bags_one_after_another() -> None:
+    bags = [Bag(FEATURES * n, PLACES + n, 1, anchors_um=PLACES[:n] + n) for n in (1, 3, 2)]
+    batch = collate([bags[0], bags[1].take(np.array([2])), bags[2]])
+    assert batch.features[:, 0].tolist() == [1, 1, 1, 3, 2, 2, 2]
+    assert batch.bag_of_tile.tolist() == [0, 0, 0, 1, 2, 2, 2]
+    assert batch.bag_of_anchor.tolist() == [0, 1, 1, 1, 2, 2]
 
 
 def test_batches_need_bags_of_one_dimension() -> None:
@@ -45,7 +54,7 @@ def test_batches_need_bags_of_one_dimension() -> None:
         collate([])
 
 
-@pytest.mark.parametrize("architecture", ["kat", "abmil"])
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES.keys() - {"ensemble"}))
 def test_a_model_refuses_features_of_another_dimension(architecture: str, make_model: Callable[[str], Model]) -> None:
     with pytest.raises(ModelError, match="slide 7: the features have 4 dimensions, the model takes 12"):
         make_model(architecture).judge(Bag(FEATURES, PLACES, 1, name="slide 7"))

@@ -21,6 +21,7 @@ from her2qp.errors import BundleError, BundleMismatchError
 from her2qp.models import bundle as bundle_module
 from her2qp.models.bag import Bag
 from her2qp.models.bundle import DEMO_FOLDER, Bundle
+from her2qp.models.registry import ARCHITECTURES
 
 MakeBundle = Callable[..., Bundle]
 MakeBag = Callable[..., Bag]
@@ -48,7 +49,7 @@ def rewrite_weights(folder: Path, change: Callable[[dict[str, torch.Tensor]], No
     rewrite_config(folder, lambda config: config.update(model_sha256=hashlib.sha256(data).hexdigest()))
 
 
-@pytest.mark.parametrize("architecture", ["kat", "abmil"])
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES.keys() - {"ensemble"}))
 @pytest.mark.parametrize("name", ["bundle", "bundle.zip"])
 def test_round_trip(architecture: str, name: str, tmp_path: Path, make_bundle: MakeBundle, make_bag: MakeBag) -> None:
     saved, bag = make_bundle(architecture, temperature=1.7), make_bag(40)

@@ -105,21 +105,21 @@ def test_extreme_scores_stay_finite_with_their_gradients(kind: HeadKind, size: f
     assert all(p.grad.isfinite().all() for p in head.parameters() if p.grad is not None)
 
 
-@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES))
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES.keys() - {"ensemble"}))
 @every_kind
 def test_every_architecture_learns_an_order_with_every_head(
     kind: HeadKind, architecture: str, make_bag: Callable[..., Bag]
 ) -> None:
     classes = classes_of(kind)
     bags, labels = [], []
-    for number in range(6 * classes):
+    for number in range(4 * classes):
         bag = make_bag(6, seed=number)
         bag.features[:, 0] += 2.5 * (number % classes)
         bags.append(bag)
         labels.append(number % classes)
     torch.manual_seed(1)
     model = build_model(architecture, {"dimension": 12, "classes": classes, "head": kind} | SMALL.get(architecture, {}))
-    settings = FitSettings(epochs=35, learning_rate=3e-2, batch_size=8)
+    settings = FitSettings(epochs=60, learning_rate=2e-2, batch_size=8)
     losses = fit(model, Examples(bags, labels), None, settings).epochs
     assert losses[-1].training_loss < losses[0].training_loss / 2
     found = [int(model.judge(bag)[0].argmax()) for bag in bags]

@@ -10,9 +10,13 @@ import pytest
 import torch
 
 from her2qp.models.anchors import AnchorConfig
-from her2qp.models.bag import Bag, BagBatch
-from her2qp.models.kat import KAT, Flows, Tokens
+from her2qp.models.bag import Bag, collate
+from her2qp.models.kat import KAT
+from her2qp.models.kernel_attention import GaussianAttention
+from her2qp.models.kernel_block import Tokens
 from her2qp.models.model import Model
+from her2qp.models.neighbourhoods import lay_out
+from her2qp.models.registry import ARCHITECTURES
 
 MakeKAT = Callable[..., KAT]
 MakeBag = Callable[..., Bag]
@@ -79,81 +83,51 @@ def test_an_infinitely_wide_gaussian_ignores_where_tiles_lie(model: KAT, bag: Ba
         np.testing.assert_allclose(one, other, **CLOSE)
 
 
-def test_the_bias_is_the_product_renormalised(model: KAT, bag: Bag) -> None:
-    from her2qp.models.gaussian_attention import attention_weights
-
-    batch = model.collate([bag])
+def test_the_bias_is_the_product_renormalised(bag: Bag) -> None:
+    layout = lay_out(collate([bag]))
+    (piece,) = layout.pieces
     generator = torch.Generator().manual_seed(3)
-    queries = torch.randn(1, 2, batch.anchors_um.shape[1], 6, generator=generator)
-    keys = torch.randn(1, 2, len(bag), 6, generator=generator)
+    queries = torch.randn(2, len(bag), 6, generator=generator)
+    keys = torch.randn(2, len(bag.anchors_um), 6, generator=generator)
+    # With a value of 1 at one kernel and 0 at the others, what is received is the weight of that kernel.
+    values = torch.eye(len(bag.anchors_um)).expand(2, -1, -1)
     product, bias = (
-        attention_weights(queries, keys, Flows.of(batch, 9 * 128.0**2, mode).gather) for mode in ("multiply", "bias")
+        GaussianAttention(9 * 128.0**2, mode).receive(piece, queries, keys, values) for mode in ("multiply", "bias")
     )
     np.testing.assert_allclose(product / product.sum(dim=-1, keepdim=True), bias, rtol=1e-4, atol=1e-7)
     assert (product.sum(dim=-1) < 0.9).all()
 
 
-def padded(batch: BagBatch, tiles: int, anchors: int) -> BagBatch:
-    """Add rows of garbage that the masks hide."""
-
-    def grow(tensor: torch.Tensor, rows: int, filling: float) -> torch.Tensor:
-        more = torch.full((tensor.shape[0], rows, *tensor.shape[2:]), filling, dtype=tensor.dtype)
-        return torch.cat([tensor, more], dim=1)
-
-    return BagBatch(
-        grow(batch.features, tiles, 7),
-        grow(batch.positions_um, tiles, 50),
-        grow(batch.tile_mask, tiles, False),
-        grow(batch.anchors_um, anchors, 80),
-        grow(batch.anchor_mask, anchors, False),
-    )
-
-
-@pytest.mark.parametrize("architecture", ["kat", "abmil"])
-def test_padding(architecture: str, make_model: Callable[[str], Model], make_bag: MakeBag) -> None:
-    model, bag = make_model(architecture), make_bag(30)
-    batch = model.collate([bag])
-    logits, attention = model.judge(bag)
-    with torch.no_grad():
-        more = padded(batch, tiles=9, anchors=4)
-        padded_logits, padded_attention = model.classify_with_attention(model.embed(more), more)
-    np.testing.assert_allclose(padded_logits[0], logits, **CLOSE)
-    np.testing.assert_allclose(padded_attention[0, :30], attention, **CLOSE)
-    assert (padded_attention[0, 30:] == 0).all()
-
-
-@pytest.mark.parametrize("architecture", ["kat", "abmil"])
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES.keys() - {"ensemble"}))
 def test_a_batch_gives_what_its_bags_give_one_by_one(
     architecture: str, make_model: Callable[[str], Model], make_bag: MakeBag
 ) -> None:
     model = make_model(architecture)
-    bags = [make_bag(n, seed=n) for n in (61, 1, 25, 9)]
+    bags = [make_bag(n, seed=n) for n in (9, 61, 1, 25, 100, 4)]
     batch = model.collate(bags)
     with torch.no_grad():
         logits, attention = model.classify_with_attention(model.embed(batch), batch)
         np.testing.assert_allclose(model(batch), logits, **CLOSE)
-    for row, bag in enumerate(bags):
+    for row, (bag, share) in enumerate(zip(bags, attention.split(batch.tile_counts), strict=True)):
         one_logits, one_attention = model.judge(bag)
         np.testing.assert_allclose(logits[row], one_logits, **CLOSE)
-        np.testing.assert_allclose(attention[row, : len(bag)], one_attention, **CLOSE)
-        assert float(attention[row].sum()) == pytest.approx(1, abs=1e-5)
+        np.testing.assert_allclose(share, one_attention, **CLOSE)
+        assert float(share.sum()) == pytest.approx(1, abs=1e-5)
+        assert share.min() >= 0
 
 
 def test_what_the_last_block_does_to_tiles_and_kernels_reaches_no_logit(model: KAT, bag: Bag) -> None:
     batch = model.collate([bag])
     logits = model(batch)
-    tokens = Tokens(
-        model.embed(batch),
-        model.kernel_token.expand(1, len(bag.anchors_um), -1),
-        model.class_token.expand(1, 1, -1),
-    )
+    layout, bags = lay_out(batch), batch.bag_of_anchor
+    tokens = Tokens(model.embed(batch)[layout.order], model.kernel_token[None], model.class_token[None])
     for level, block in enumerate(model.blocks):
         before = tokens
-        flows = Flows.of(batch, model.config.anchors.area_um2 * 2**level, model.config.mask_mode)
-        tokens, _, _ = block(before, flows)
-    np.testing.assert_allclose(model.head(tokens.class_token[:, 0]).detach(), logits.detach(), **CLOSE)
+        attention = GaussianAttention(model.config.anchors.area_um2 * 2**level, model.config.mask_mode)
+        tokens, _, _ = block(before, layout, bags, attention, tiles_go_on=True)
+    np.testing.assert_allclose(model.head(tokens.class_tokens).detach(), logits.detach(), **CLOSE)
     gradients = torch.autograd.grad(
-        model.head(tokens.class_token[:, 0]).sum(), [*tokens[:2], *before[:2]], allow_unused=True
+        model.head(tokens.class_tokens).sum(), [*tokens[:2], *before[:2]], allow_unused=True
     )
     after_tiles, after_kernels, before_tiles, before_kernels = gradients
     assert after_tiles is None and after_kernels is None and before_tiles is None

@@ -13,12 +13,12 @@ from her2qp.errors import BundleError, ModelError
 from her2qp.models import model as model_module
 from her2qp.models.bag import Bag
 from her2qp.models.model import Model
-from her2qp.models.registry import build_model
+from her2qp.models.registry import ARCHITECTURES, build_model
 
 MakeModel = Callable[[str], Model]
 MakeBag = Callable[..., Bag]
 
-both = pytest.mark.parametrize("architecture", ["kat", "abmil"])
+each = pytest.mark.parametrize("architecture", sorted(ARCHITECTURES.keys() - {"ensemble"}))
 
 
 def test_attention_pooling_follows_its_equation(make_model: MakeModel, make_bag: MakeBag) -> None:
@@ -34,7 +34,18 @@ def test_attention_pooling_follows_its_equation(make_model: MakeModel, make_bag:
     np.testing.assert_allclose(logits, w["head.weight"] @ (attention @ h) + w["head.bias"], rtol=1e-4, atol=1e-5)
 
 
-@both
+def test_mean_pooling_is_logistic_regression_on_the_mean_tile(make_model: MakeModel, make_bag: MakeBag) -> None:
+    model, bag = make_model("meanpool"), make_bag(33)
+    w = {name: tensor.double().numpy() for name, tensor in model.state_dict().items()}
+    mean = ((bag.features.astype(np.float64) - w["feature_mean"]) / w["feature_std"]).mean(axis=0)
+    explanation = model.explain(bag)
+    logits = w["head.weight"] @ mean + w["head.bias"]
+    np.testing.assert_allclose(explanation.probabilities, softmax(logits), rtol=1e-4)
+    np.testing.assert_allclose(explanation.attention, np.full(33, 1 / 33), rtol=1e-6)
+    np.testing.assert_allclose(explanation.evidence.sum(axis=0) + w["head.bias"], logits, rtol=1e-4, atol=1e-5)
+
+
+@each
 def test_a_tile_by_itself_is_a_bag_of_one_tile(
     architecture: str, make_model: MakeModel, make_bag: MakeBag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -46,7 +57,7 @@ def test_a_tile_by_itself_is_a_bag_of_one_tile(
     assert together.std(dim=0).min() > 1e-3
 
 
-@both
+@each
 def test_explanation(architecture: str, make_model: MakeModel, make_bag: MakeBag) -> None:
     model, bag = make_model(architecture), make_bag(33)
     explanation = model.explain(bag)
@@ -68,7 +79,7 @@ def test_evidence_of_a_linear_read_out_adds_up_to_the_logit(make_model: MakeMode
     )
 
 
-@both
+@pytest.mark.parametrize("architecture", sorted(ARCHITECTURES.keys() - {"ensemble", "meanpool"}))
 def test_dropout_is_off_in_judgement_and_back_on_in_training(
     architecture: str, make_model: MakeModel, make_bag: MakeBag
 ) -> None:
@@ -98,7 +109,7 @@ def test_the_registry_says_what_it_does_not_know() -> None:
     assert build_model("abmil", sizes | {"width": 5}).config.width == 5
 
 
-@both
+@each
 def test_says_when_the_result_is_not_a_number(architecture: str, make_model: MakeModel, make_bag: MakeBag) -> None:
     bag = make_bag(3)
     bag.features[:] = np.float32(3e38)

@@ -1,0 +1,189 @@
+"""Attention between the tiles and the kernels of a neighbourhood, weighted by how far they lie apart.
+
+All is computed in float32, whatever precision the rest of the model runs in: exponents of distances and sums over a
+whole slide do not fit into half precision.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from her2qp.models.neighbourhoods import Neighbourhood
+
+MaskMode = Literal["multiply", "bias"]
+
+WIDEST = 60.0
+"""Range of exponents that float32 can hold on one scale, with room to add many."""
+
+
+class Gathered(NamedTuple):
+    """What the kernels near a piece read from its tiles: parts of sums that :func:`merge` completes.
+
+    Parameters
+    ----------
+    highest
+        What the exponents were lowered by, shape (h, k); without a gradient.
+    mass
+        Sum of the weights, shape (h, k).
+    sums
+        Weighted sums of the values of the tiles, shape (h, near, w); the kernels after the near ones got nothing.
+    """
+
+    highest: Tensor
+    mass: Tensor
+    sums: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class GaussianAttention:
+    """Attention that fades with distance.
+
+    Parameters
+    ----------
+    variance_um2
+        σ² of the Gaussian, µm².
+    mode
+        "multiply": softmax(s) ⊙ exp(-d²/2σ²), not renormalised, as published. "bias": softmax(s - d²/2σ²), the
+        same weights renormalised to sum 1.
+    """
+
+    variance_um2: float
+    mode: MaskMode
+
+    def gather(self, piece: Neighbourhood, queries: Tensor, keys: Tensor, values: Tensor) -> Gathered:
+        """Let the kernels read from the tiles of a piece.
+
+        Parameters
+        ----------
+        queries
+            Of all kernels of the batch, shape (h, k, w); (h, 1, w) if they are all the same.
+        keys, values
+            Of the tiles of the piece, shape (h, t, w).
+        """
+        near = piece.count_near(self.variance_um2)
+        exponents = piece.log_gaussian(near, self.variance_um2)
+        count = near if self.mode == "bias" else len(piece.kernels)
+        if queries.shape[1] == 1:
+            scores = _scores(queries, keys)
+            if piece.strangers is None and float(scores.detach().aminmax()[1] - scores.detach().aminmax()[0]) < WIDEST:
+                return self._gather_alike(scores, values, exponents, count)
+            queries = queries.expand(-1, int(piece.kernels.max()) + 1, -1)
+        scores = _scores(queries[:, piece.kernels[:count]], keys)
+        if self.mode == "bias":
+            scores += exponents
+        elif piece.strangers is not None:
+            scores = scores.masked_fill(piece.strangers, -torch.inf)
+        highest = scores.detach().amax(dim=-1)
+        weights = scores.sub_(highest[..., None]).exp_()
+        mass = weights.sum(dim=-1)
+        if self.mode == "multiply":
+            weights = weights[:, :near] * exponents.exp()
+        return Gathered(highest, mass, weights @ values)
+
+    def _gather_alike(self, scores: Tensor, values: Tensor, exponents: Tensor, count: int) -> Gathered:
+        """Where all kernels ask the same, a tile's weight is a product: of its score's part and of the Gaussian's."""
+        highest = scores.detach().amax(dim=-1)
+        weights = (scores - highest[..., None]).exp().mT
+        if self.mode == "multiply":
+            mass = weights.sum(dim=1).expand(-1, count)
+            return Gathered(highest.expand(-1, count), mass, exponents.exp() @ (weights * values))
+        nearest = exponents.amax(dim=-1)
+        gaussian = (exponents - nearest[:, None]).exp()
+        return Gathered(highest + nearest, (gaussian @ weights)[..., 0], gaussian @ (weights * values))
+
+    def receive(self, piece: Neighbourhood, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+        """Let the tiles of a piece read from the kernels.
+
+        Parameters
+        ----------
+        queries
+            Of the tiles of the piece, shape (h, t, w).
+        keys, values
+            Of all kernels of the batch, shape (h, k, w).
+
+        Returns
+        -------
+        Weighted sums of the values, shape (h, t, w).
+        """
+        near = piece.count_near(self.variance_um2)
+        exponents = piece.log_gaussian(near, self.variance_um2).mT
+        if self.mode == "bias":
+            rows = piece.kernels[:near]
+            return torch.softmax(_scores(queries, keys[:, rows]) + exponents, dim=-1) @ values[:, rows]
+        scores = _scores(queries, keys[:, piece.kernels])
+        if piece.strangers is not None:
+            scores = scores.masked_fill(piece.strangers.mT, -torch.inf)
+        weights = torch.softmax(scores, dim=-1)[..., :near] * exponents.exp()
+        return weights @ values[:, piece.kernels[:near]]
+
+    def share_of_one(self, piece: Neighbourhood) -> Tensor:
+        """What is left of a value that all kernels have in common when the tiles of a piece read it, shape (t,)."""
+        if self.mode == "bias":
+            return torch.ones_like(piece.tiles_um[:, 0])
+        near = piece.count_near(self.variance_um2)
+        return piece.log_gaussian(near, self.variance_um2).exp().sum(dim=0) / piece.kernels_of_tiles()
+
+    def trace(self, piece: Neighbourhood, weights: Tensor, queries: Tensor, keys: Tensor, log_mass: Tensor) -> Tensor:
+        """Hand a weight on each kernel out to the tiles of a piece, by the mean attention of the heads.
+
+        Parameters
+        ----------
+        weights
+            Shape (k,).
+        queries, keys
+            As for :meth:`gather`.
+        log_mass
+            Of all kernels, from :func:`merge`, shape (h, k).
+
+        Returns
+        -------
+        Shape (t,).
+        """
+        near = piece.count_near(self.variance_um2)
+        rows = piece.kernels[:near]
+        queries = queries if queries.shape[1] == 1 else queries[:, rows]
+        exponents = _scores(queries, keys) + piece.log_gaussian(near, self.variance_um2)
+        attention = (exponents - log_mass[:, rows, None]).exp().mean(dim=0)
+        traced: Tensor = weights[rows] @ attention
+        return traced
+
+
+def merge(pieces: Sequence[Neighbourhood], parts: Sequence[Gathered], kernels: int) -> tuple[Tensor, Tensor]:
+    """Complete what kernels have read from all pieces.
+
+    Parameters
+    ----------
+    pieces, parts
+        Alike in order.
+    kernels
+        How many there are in the batch.
+
+    Returns
+    -------
+    Weighted sums (h, k, w), and the logarithm of the mass that they were divided by, (h, k).
+    """
+    rows = _rows(pieces, [part.mass.shape[1] for part in parts])
+    highest = torch.cat([part.highest for part in parts], dim=1)
+    top = highest.new_full((len(highest), kernels), -torch.inf)
+    top = top.scatter_reduce(1, rows.expand_as(highest), highest, "amax")
+    masses = torch.cat([part.mass for part in parts], dim=1) * (highest - top[:, rows]).exp()
+    mass = masses.new_zeros(top.shape).index_add(1, rows, masses)
+    # Only the first of each part's kernels have sums.
+    highest = torch.cat([part.highest[:, : part.sums.shape[1]] for part in parts], dim=1)
+    rows = _rows(pieces, [part.sums.shape[1] for part in parts])
+    sums = torch.cat([part.sums for part in parts], dim=1) * (highest - top[:, rows]).exp()[..., None]
+    total = sums.new_zeros(*top.shape, sums.shape[-1]).index_add(1, rows, sums)
+    return total / mass[..., None], top + mass.log()
+
+
+def _rows(pieces: Sequence[Neighbourhood], counts: Sequence[int]) -> Tensor:
+    return torch.cat([piece.kernels[:count] for piece, count in zip(pieces, counts, strict=True)])
+
+
+def _scores(queries: Tensor, keys: Tensor) -> Tensor:
+    return torch.matmul(queries * queries.shape[-1] ** -0.5, keys.mT)
