@@ -53,3 +53,8 @@ def contents(folder: Path) -> dict[str, str]:
         for f in sorted(folder.rglob("*"))
         if f.is_file() and "her2qp" not in f.relative_to(folder).parts
     }
+
+
+def content_digests(folder: Path) -> set[str]:
+    """Digest of every file's content below a folder, whatever the file is called."""
+    return {hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.rglob("*") if f.is_file()}

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from pathlib import Path
 from uuid import UUID
 
 import pytest
-from support import run
+from support import content_digests, run
 
 import her2qp
 from her2qp.errors import ProjectLockedError, ProjectNotFoundError
@@ -54,10 +53,6 @@ def lay(path: Path, what: str | None, states: dict[str, bytes]) -> None:
         path.write_bytes(states[what])
 
 
-def digests(folder: Path) -> set[str]:
-    return {hashlib.sha256(f.read_bytes()).hexdigest() for f in folder.rglob("*") if f.is_file()}
-
-
 def names(project: Path) -> list[str]:
     with her2qp.open_project(project, backend="native") as opened:
         return [str(annotation.name) for annotation in opened.images[0].annotations]
@@ -65,15 +60,15 @@ def names(project: Path) -> list[str]:
 
 def repair(project: Path) -> list[str]:
     """Repair, and make sure that it says so, that nothing is lost, and that nothing is left to do."""
-    before = digests(project)
+    before = content_digests(project)
     found = her2qp.doctor(project)
     assert found and not any(finding.ok for finding in found)
     assert all("--repair" in finding.remedy for finding in found)
-    assert digests(project) == before, "looking changed something"
+    assert content_digests(project) == before, "looking changed something"
     repaired = her2qp.doctor(project, repair=True)
     assert [finding.subject for finding in repaired] == [finding.subject for finding in found]
     assert all(finding.ok for finding in repaired)
-    assert before <= digests(project), "a file's content is gone"
+    assert before <= content_digests(project), "a file's content is gone"
     (nothing,) = her2qp.doctor(project)
     assert nothing.ok
     return [finding.detail for finding in found]
@@ -139,10 +134,10 @@ def test_without_any_good_copy_nothing_is_touched_and_a_person_is_asked(example:
     project = example / "project"
     path = data_file(project)
     path.write_bytes(path.read_bytes()[:100])
-    before = digests(project)
+    before = content_digests(project)
     (finding,) = her2qp.doctor(project, repair=True)
     assert not finding.ok and "no good copy" in finding.detail
-    assert before <= digests(project) and path.stat().st_size == 100
+    assert before <= content_digests(project) and path.stat().st_size == 100
 
 
 def test_a_project_in_use_is_not_repaired(project: Path) -> None:
