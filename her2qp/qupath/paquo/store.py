@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from her2qp.qupath.jsonfile import to_gson
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import ImageType, ObjectType, PathObject, Roi, RoiKind
 from her2qp.qupath.paquo.process import QuPathProcess
+from her2qp.qupath.paquo.staging import staging
 from her2qp.qupath.projectfile import ProjectFile
 from her2qp.qupath.serverbuilder import with_uris
 from her2qp.qupath.store import ImageSource, StoreName
@@ -86,34 +86,33 @@ class PaquoStore:
     @contextlib.contextmanager
     def _rewritten(self, source: ImageSource, content: QpData, edits: Sequence[HierarchyEdit]) -> Iterator[Path]:
         """The data file as QuPath writes it after reading the present one and applying `edits`."""
-        with tempfile.TemporaryDirectory(prefix="her2qp-") as name:
-            staging = Path(name)
+        with staging() as folder:
             request = {
-                "project": str(_stage(source, staging)),
-                "destination": str(staging / "written.qpdata"),
+                "project": str(_stage(source, folder)),
+                "destination": str(folder / "written.qpdata"),
                 "data_file": str(source.data_file.absolute()),
                 "entry_property": f"{source.project_file.absolute()}::{source.entry_id}",
                 "ids": _ids_that_qupath_lacks(content),
-                "edits": [_message(edit, content, staging / f"additions-{i}.qpdata") for i, edit in enumerate(edits)],
+                "edits": [_message(edit, content, folder / f"additions-{i}.qpdata") for i, edit in enumerate(edits)],
             }
             self._process.request(request, where=f"image {source.name!r}")
-            yield staging / "written.qpdata"
+            yield folder / "written.qpdata"
 
 
-def _stage(source: ImageSource, staging: Path) -> Path:
+def _stage(source: ImageSource, folder: Path) -> Path:
     """Make a project of this one image, with slides where they are now, from copies."""
-    file = ProjectFile.create(staging / "project.qpproj", "0.5.1")
+    file = ProjectFile.create(folder / "project.qpproj", "0.5.1")
     builder = with_uris(source.image.get("serverBuilder"), lambda uri: file_uri(source.slides[uri]))
     metadata = source.image.get("metadata") or {}
     file.images.append({**source.image, "serverBuilder": builder, "metadata": metadata})
     file.document["lastID"] = source.entry_id
     file.path.write_bytes(to_gson(file.document))
     class_list = source.project_file.parent / CLASS_LIST
-    (staging / CLASS_LIST).parent.mkdir()
+    (folder / CLASS_LIST).parent.mkdir()
     if class_list.is_file():
-        shutil.copyfile(class_list, staging / CLASS_LIST)
+        shutil.copyfile(class_list, folder / CLASS_LIST)
     if source.data_file.is_file():
-        copy = staging / "data" / str(source.entry_id) / "data.qpdata"
+        copy = folder / "data" / str(source.entry_id) / "data.qpdata"
         copy.parent.mkdir(parents=True)
         shutil.copyfile(source.data_file, copy)
     return file.path
