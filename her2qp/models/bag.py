@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from her2qp.errors import ModelError
+from her2qp.models.tile_graph import TileGraph
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -30,6 +31,8 @@ class Bag:
     anchors_um
         Where the kernels of a KAT sit, shape (k, 2), float64; None until the model has placed them. They stay
         where they are when tiles are dropped.
+    graph
+        Groups of tiles and their neighbours; None until a model that reads graphs has made it.
 
     Raises
     ------
@@ -42,6 +45,7 @@ class Bag:
     tile_um: float
     name: str = "bag"
     anchors_um: NDArray[np.float64] | None = None
+    graph: TileGraph | None = None
 
     def __post_init__(self) -> None:
         features = np.ascontiguousarray(self.features, dtype=np.float32)
@@ -81,8 +85,42 @@ class Bag:
         return int(self.features.shape[1])
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Bag:
-        """The bag of the given tiles, with the anchors of this one."""
-        return replace(self, features=self.features[rows], positions_um=self.positions_um[rows])
+        """The bag of the given tiles, with the anchors of this one, and what is left of its graph."""
+        graph = None if self.graph is None else self.graph.take(rows)
+        return replace(self, features=self.features[rows], positions_um=self.positions_um[rows], graph=graph)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BatchGraph:
+    """The graphs of several bags, one after another.
+
+    Parameters
+    ----------
+    node_of_tile
+        Shape (n,), int64, numbered through the batch.
+    edges
+        From and to, shape (2, e), int64.
+    node_counts
+        How many nodes each bag has.
+    """
+
+    node_of_tile: Tensor
+    edges: Tensor
+    node_counts: tuple[int, ...]
+
+    @property
+    def bag_of_node(self) -> Tensor:
+        """Number of the bag of each node, shape (m,), int64."""
+        return _owners(self.node_counts, self.edges.device)
+
+    def edges_with_lonely_loops(self) -> Tensor:
+        """The edges, and one from each node that has no neighbour to itself."""
+        lonely = (self.edges[1].bincount(minlength=sum(self.node_counts)) == 0).nonzero()[:, 0]
+        return torch.cat([self.edges, lonely.expand(2, -1)], dim=1)
+
+    def to(self, device: torch.device) -> BatchGraph:
+        """The same on another device."""
+        return replace(self, node_of_tile=self.node_of_tile.to(device), edges=self.edges.to(device))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -99,6 +137,8 @@ class BagBatch:
         Anchors from the same corner, shape (k, 2), float32. Models without kernels ignore them.
     tile_counts, anchor_counts
         How many of them belong to each bag; none is 0.
+    graph
+        Of all bags; None if one has none.
     """
 
     features: Tensor
@@ -106,6 +146,7 @@ class BagBatch:
     anchors_um: Tensor
     tile_counts: tuple[int, ...]
     anchor_counts: tuple[int, ...]
+    graph: BatchGraph | None = None
 
     def __len__(self) -> int:
         return len(self.tile_counts)
@@ -120,6 +161,19 @@ class BagBatch:
         """Number of the bag of each anchor, shape (k,), int64."""
         return _owners(self.anchor_counts, self.features.device)
 
+    @property
+    def known_graph(self) -> BatchGraph:
+        """The graph.
+
+        Raises
+        ------
+        ModelError
+            A bag has none.
+        """
+        if self.graph is None:
+            raise ModelError("the bags of a batch have no graphs", remedy="Make batches by the model's own collate.")
+        return self.graph
+
     def to(self, device: torch.device) -> BagBatch:
         """The same batch on another device."""
         return replace(
@@ -127,6 +181,7 @@ class BagBatch:
             features=self.features.to(device),
             positions_um=self.positions_um.to(device),
             anchors_um=self.anchors_um.to(device),
+            graph=None if self.graph is None else self.graph.to(device),
         )
 
 
@@ -165,11 +220,23 @@ def collate(bags: Sequence[Bag]) -> BagBatch:
         _join([places - origin for places, origin in zip(anchors, origins, strict=True)]),
         tuple(map(len, bags)),
         tuple(map(len, anchors)),
+        _join_graphs([bag.graph for bag in bags]),
     )
 
 
 def _join(rows: Sequence[NDArray[np.float32] | NDArray[np.float64]]) -> Tensor:
     return torch.from_numpy(np.concatenate(rows, dtype=np.float32, casting="same_kind"))
+
+
+def _join_graphs(graphs: Sequence[TileGraph | None]) -> BatchGraph | None:
+    known = [graph for graph in graphs if graph is not None]
+    if len(known) < len(graphs):
+        return None
+    counts = [graph.nodes for graph in known]
+    firsts = np.cumsum([0, *counts[:-1]])
+    nodes = np.concatenate([graph.node_of_tile + first for graph, first in zip(known, firsts, strict=True)])
+    edges = np.concatenate([graph.edges + first for graph, first in zip(known, firsts, strict=True)], axis=1)
+    return BatchGraph(torch.from_numpy(nodes), torch.from_numpy(edges), tuple(counts))
 
 
 def singletons(features: NDArray[np.float32]) -> BagBatch:
@@ -182,8 +249,9 @@ def singletons(features: NDArray[np.float32]) -> BagBatch:
 
     Returns
     -------
-    A batch of `n` bags of one tile, each with one anchor on the tile.
+    A batch of `n` bags of one tile, each with one anchor on the tile and one node without neighbours.
     """
     count = len(features)
     places, ones = torch.zeros(count, 2), (1,) * count
-    return BagBatch(torch.tensor(features, dtype=torch.float32), places, places, ones, ones)
+    graph = BatchGraph(torch.arange(count), torch.empty(2, 0, dtype=torch.int64), ones)
+    return BagBatch(torch.tensor(features, dtype=torch.float32), places, places, ones, ones, graph)

@@ -14,6 +14,7 @@ from her2qp.models.ensemble import Ensemble, EnsembleConfig
 from her2qp.models.kat import KAT, KATConfig
 from her2qp.models.meanpool import MeanPool, MeanPoolConfig
 from her2qp.models.model import Model, ModelConfig
+from her2qp.models.slidegraph import SlideGraph, SlideGraphConfig
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     KAT.architecture: Architecture(KATConfig, KAT),
     ABMIL.architecture: Architecture(ABMILConfig, ABMIL),
     MeanPool.architecture: Architecture(MeanPoolConfig, MeanPool),
+    SlideGraph.architecture: Architecture(SlideGraphConfig, SlideGraph),
     Ensemble.architecture: Architecture(EnsembleConfig, _build_ensemble),
 }
 
