@@ -364,6 +364,16 @@ def run(
     return points
 
 
+@contextlib.contextmanager
+def _place(kept: Path | None) -> Iterator[Path]:
+    """Where to work: beside what is kept, because that points to the slides of the study, else nowhere for long."""
+    if kept is not None:
+        yield kept / "work"
+    else:
+        with tempfile.TemporaryDirectory(prefix="her2qp-faults-") as name:
+            yield Path(name)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--long", action="store_true", help="every point, and the paquo store where a QuPath is found")
@@ -380,13 +390,11 @@ def main() -> int:
     points: list[Point] = []
     if options.keep is not None:
         options.keep.mkdir(parents=True)
-    # Kept projects point to the slides of the study that they are copies of.
-    kept = contextlib.nullcontext(options.keep / "work")
-    with tempfile.TemporaryDirectory(prefix="her2qp-faults-") if options.keep is None else kept as name:
-        os.environ.setdefault("HER2QP_CACHE", str(Path(name) / "cache"))
+    with _place(options.keep) as name:
+        os.environ.setdefault("HER2QP_CACHE", str(name / "cache"))
         for store in stores:
             every = 1 if options.long else options.sample
-            points += run(Path(name) / store, store, every, options.kinds, options.verbs, options.keep)
+            points += run(name / store, store, every, options.kinds, options.verbs, options.keep)
     groups = summarise(points)
     print_table(groups)
     if options.json is not None:

@@ -1,4 +1,4 @@
-"""Interrupts a process at the n-th of its calls to the operating system that concern one folder.
+"""Interrupts a process at the n-th of its calls to the operating system that concern one folder, or to QuPath.
 
 Files are opened by Python's own pure Python implementation of ``open``, so that everything that reaches a file passes
 through a function of :mod:`os`, and each of those is wrapped. ``test_nothing_is_missed.py`` proves it against strace.
@@ -11,13 +11,20 @@ from __future__ import annotations
 
 import _pyio
 import builtins
+import contextlib
 import errno
 import io
 import os
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NoReturn
+
+from her2qp.qupath.paquo.process import QuPathProcess
+
+QUPATH = "QuPath"
+"""Stands for the process that runs QuPath where calls name a file."""
 
 _BY_PATH = ("mkdir", "rmdir", "unlink", "remove", "truncate", "chmod", "utime", "symlink", "mkfifo")
 _BY_DESCRIPTOR = ("write", "pwrite", "writev", "fsync", "fdatasync", "ftruncate", "fchmod", "posix_fallocate")
@@ -88,6 +95,7 @@ class Interposer:
                 if hasattr(os, name):
                     setattr(os, name, wrap(name, getattr(os, name)))
         builtins.open = io.open = _pyio.open  # type: ignore[assignment]
+        QuPathProcess.request = self._wrap_request(QuPathProcess.request)  # type: ignore[method-assign]
 
     def point(self, name: str, path: str, *, changes: bool = True, half: Callable[[], object] | None = None) -> None:
         """Count a call that is about to be made, and let the fault happen instead; `half` does a part of it first."""
@@ -129,6 +137,20 @@ class Interposer:
             if relative is not None:
                 self.open_files[descriptor] = relative
             return descriptor
+
+        return call
+
+    def _wrap_request(self, function: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
+        def call(process: QuPathProcess, message: dict[str, Any], **kwargs: Any) -> dict[str, Any]:
+            try:
+                self.point("request", QUPATH)
+            except OSError:  # what errors there are on the way is that Java dies
+                process._command = [sys.executable, "-c", "import os; os.abort()"]
+                process.close(gently=False)
+            answer = function(process, message, **kwargs)
+            with contextlib.suppress(OSError):
+                self.point("answer", QUPATH)
+            return answer
 
         return call
 
