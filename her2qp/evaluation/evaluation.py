@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -14,7 +14,7 @@ from her2qp.evaluation.cautions import cautions
 from her2qp.evaluation.confounding import probe_site, within_site_auc
 from her2qp.evaluation.evidence import Evidence
 from her2qp.evaluation.faithfulness import SHARES, Faithfulness, mean_gains
-from her2qp.evaluation.intervals import REPLICATES, Interval, bootstrap
+from her2qp.evaluation.intervals import REPLICATES, Interval, bootstrap, percentile_interval
 from her2qp.evaluation.metrics import confusion_matrices, summarise, unweighted
 from her2qp.evaluation.permutation import PERMUTATIONS, permutation_null
 from her2qp.evaluation.predictions import Cases, Predictions
@@ -47,8 +47,11 @@ class Evaluation:
     within_site
         AUC of each class within sites; empty if the sites are not known.
     site_probe
-        Metrics of telling the site from slide embeddings, under ``embeddings`` and ``majority``; empty without
-        embeddings.
+        Metrics of telling the site from slide embeddings, by what they are, and of naming the ``majority``; empty
+        without embeddings.
+    retrained
+        Mean of each metric of models that were trained on permuted labels, and where 95 % of them lie; empty without
+        such.
     faithfulness
         Of single slides; empty where attention was not checked.
     notes
@@ -64,6 +67,7 @@ class Evaluation:
     member_spread: dict[str, tuple[float, float]] = field(default_factory=dict)
     within_site: Metrics = field(default_factory=dict)
     site_probe: dict[str, Metrics] = field(default_factory=dict)
+    retrained: Metrics = field(default_factory=dict)
     faithfulness: tuple[Faithfulness, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -84,6 +88,7 @@ class Evaluation:
             "metrics": _json_of(self.metrics),
             "baselines": {name: _json_of(metrics) for name, metrics in self.baseline_metrics.items()},
             "labels_permuted": _json_of(self.chance),
+            "trained_on_permuted_labels": _json_of(self.retrained),
             "confusion": confusion_matrices(judged, unweighted(judged))[0].astype(int).tolist(),
             "error_rates": {name: _error_rates_json(rate) for name, rate in rates.items()},
             "thresholds_from_validation": self.thresholds,
@@ -143,6 +148,11 @@ def evaluate(
     baselines, notes = beside.baselines(judged, seed)
     if judged.sites is None:
         notes.append("The sites are not known: whether the model reads the site cannot be said.")
+    try:
+        site_probe = _probe(predictions, beside.embeddings, replicates, seed)
+    except EvaluationError as error:
+        site_probe = {}
+        notes.append(f"The embeddings were not probed for the site: {error}.")
     return Evaluation(
         predictions=judged,
         metrics=bootstrap(judged, replicates, seed),
@@ -152,7 +162,8 @@ def evaluate(
         thresholds={cut.name: balanced_threshold(cut) for cut in cuts(beside.validation)} if beside.validation else {},
         member_spread=_spread(beside.members),
         within_site={} if judged.sites is None else within_site_auc(judged, replicates, seed),
-        site_probe={} if beside.embeddings is None else _probe(predictions, beside.embeddings, replicates, seed),
+        site_probe=site_probe,
+        retrained=_range_of([summarise(each) for each in beside.permuted]),
         faithfulness=tuple(beside.faithfulness),
         notes=tuple(notes),
     )
@@ -166,12 +177,19 @@ def _spread(members: Sequence[Predictions]) -> dict[str, tuple[float, float]]:
     return {name: (float(np.mean(value)), float(np.std(value, ddof=1))) for name, value in values.items()}
 
 
-def _probe(cases: Cases, embeddings: NDArray[np.floating], replicates: int, seed: int) -> dict[str, Metrics]:
-    probe = probe_site(cases, embeddings, seed)
-    return {
-        "embeddings": bootstrap(probe.predictions, replicates, seed),
-        "majority": bootstrap(probe.majority, replicates, seed),
-    }
+def _range_of(summaries: Sequence[dict[str, float]]) -> Metrics:
+    values = {name: np.array([summary[name] for summary in summaries]) for name in summaries[0]} if summaries else {}
+    return {name: percentile_interval(float(np.mean(value)), value) for name, value in values.items()}
+
+
+def _probe(
+    cases: Cases, embeddings: Mapping[str, NDArray[np.floating]], replicates: int, seed: int
+) -> dict[str, Metrics]:
+    probes = {name: probe_site(cases, vectors, seed) for name, vectors in embeddings.items()}
+    found = {name: bootstrap(probe.predictions, replicates, seed) for name, probe in probes.items()}
+    for probe in probes.values():
+        return {**found, "majority": bootstrap(probe.majority, replicates, seed)}  # the same beside every embedding
+    return found
 
 
 def _json_of(metrics: Metrics) -> dict[str, dict[str, float | None]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
@@ -35,8 +35,13 @@ class Evidence:
         Covariates that the clinic knows without a slide: receptors, grade, histology.
     tumour_area
         Covariate that holds the area, or the number of tiles, that the model saw.
+    fold_of
+        Fold of each judged patient, where each fold was judged by a model of the others: the baselines then learn out
+        of the same folds. Not with `training`.
     embeddings
-        Of each judged slide, shape (n, d), to probe for the site.
+        Of each judged slide, shape (n, d), by what they are, to probe for the site.
+    permuted
+        Predictions of models that were trained on permuted labels, as cases with these labels.
     faithfulness
         Of single slides; see :func:`her2qp.evaluation.faithfulness_curves`.
     """
@@ -46,7 +51,9 @@ class Evidence:
     members: Sequence[Predictions] = ()
     clinical: Sequence[str] = ()
     tumour_area: str | None = None
-    embeddings: NDArray[np.floating] | None = None
+    fold_of: Mapping[str, int] | None = None
+    embeddings: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+    permuted: Sequence[Predictions] = ()
     faithfulness: Sequence[Faithfulness] = ()
 
     def must_fit(self, judged: Predictions) -> None:
@@ -79,6 +86,7 @@ class Evidence:
             training=None if self.training is None else self.training.by_patient(),
             validation=None if self.validation is None else self.validation.by_patient(),
             members=[member.by_patient() for member in self.members],
+            permuted=[each.by_patient() for each in self.permuted],
         )
 
     def baselines(self, cases: Cases, seed: int) -> tuple[dict[str, Predictions], list[str]]:
@@ -101,13 +109,23 @@ class Evidence:
         if training is not None:
             found |= {name: cases.judged(learn(training, cases), name) for name, learn in wanted.items()}
             return found, _shared_sites(training, cases)
+        fold, notes = self._folds(cases, seed)
+        if fold is None:
+            return found, notes
+        found |= {name: out_of_fold(learn, cases, fold, name) for name, learn in wanted.items()}
+        return found, notes if wanted else []
+
+    def _folds(self, cases: Cases, seed: int) -> tuple[NDArray[np.int64] | None, list[str]]:
+        """Fold of each case to learn baselines out of, and what to say of it."""
+        if self.fold_of is not None:
+            fold = np.array([self.fold_of[patient] for patient in cases.patients])
+            return fold, ["The baselines learnt out of the same folds as the model."]
         labels = PatientTable.of(cases.labels, cases.patients).labels
         rarest = int(np.unique(labels, return_counts=True)[1].min())
         if rarest < 2:
-            return found, ["A class has a single patient: no baseline but the majority class could learn out of fold."]
+            return None, ["A class has a single patient: no baseline but the majority class could learn out of fold."]
         fold = stratified_folds(cases.labels, cases.patients, min(_FOLDS, rarest), seed)
-        notes = ["The baselines learnt from the judged cases themselves, out of fold."] if wanted else []
-        return found | {name: out_of_fold(learn, cases, fold, name) for name, learn in wanted.items()}, notes
+        return fold, ["The baselines learnt from the judged cases themselves, out of fold."]
 
 
 def _shared_sites(training: Cases, judged: Cases) -> list[str]:

@@ -23,6 +23,7 @@ from her2qp.provenance import her2qp_version, now
 from her2qp.scoring.vocabulary import RESEARCH_USE
 
 _THRESHOLDS_SHOWN = GRID[1::2]
+RETRAINED = "labels permuted, mean pooling trained on them"
 
 
 def write_report(
@@ -31,6 +32,7 @@ def write_report(
     other: Evaluation | None = None,
     *,
     maps: Sequence[AttentionMap] = (),
+    notice: str = "",
 ) -> Path:
     """Write an evaluation, or two models beside each other, as HTML, and as JSON beside it.
 
@@ -44,6 +46,8 @@ def write_report(
         Of a second model on the same cases.
     maps
         Attention of slides; those of the surest right and the surest wrong cases are shown.
+    notice
+        What must be said first, such as that the slides are artificial.
 
     Returns
     -------
@@ -63,20 +67,24 @@ def write_report(
     document = {
         "her2qp": her2qp_version(),
         "written": now().isoformat(),
+        "notice": notice,
         "research_use": RESEARCH_USE,
         "evaluations": [each.to_json() for each in evaluations],
         "comparison": None if comparison is None else comparison.to_json(),
     }
     data = page.with_suffix(".json")
     try:
-        page.write_text(_render(evaluations, comparison, choose_maps(evaluation.predictions, maps)), encoding="utf-8")
+        shown = choose_maps(evaluation.predictions, maps)
+        page.write_text(_render(evaluations, comparison, shown, notice), encoding="utf-8")
         data.write_text(json.dumps(document, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     except OSError as error:
         raise EvaluationError(f"the report cannot be written ({error.strerror})", where=page) from error
     return data
 
 
-def _render(evaluations: Sequence[Evaluation], comparison: Comparison | None, shown: Sequence[Shown]) -> str:
+def _render(
+    evaluations: Sequence[Evaluation], comparison: Comparison | None, shown: Sequence[Shown], notice: str
+) -> str:
     environment = Environment(
         loader=PackageLoader("her2qp.evaluation", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
@@ -97,6 +105,7 @@ def _render(evaluations: Sequence[Evaluation], comparison: Comparison | None, sh
         gains=mean_gains(first.faithfulness) if first.faithfulness else {},
         comparison=comparison,
         shown=shown,
+        notice=notice,
         research_use=RESEARCH_USE,
         version=her2qp_version(),
         written=now().strftime("%Y-%m-%d %H:%M UTC"),
@@ -108,7 +117,10 @@ def _rows(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
     rows = [{"name": each.predictions.name, "kind": "model", "values": each.metrics} for each in evaluations]
     for name, metrics in evaluations[0].baseline_metrics.items():
         rows.append({"name": name, "kind": "baseline", "values": metrics})
-    return [*rows, {"name": "labels permuted", "kind": "baseline", "values": evaluations[0].chance}]
+    rows.append({"name": "labels permuted", "kind": "baseline", "values": evaluations[0].chance})
+    if evaluations[0].retrained:
+        rows.append({"name": RETRAINED, "kind": "baseline", "values": evaluations[0].retrained})
+    return rows
 
 
 def _cut_section(cut: Cut, evaluation: Evaluation) -> dict[str, Any]:

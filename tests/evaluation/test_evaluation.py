@@ -71,9 +71,14 @@ def test_everything_asked_for_is_there_and_goes_into_json() -> None:
         tumour_area="area",
         validation=make_predictions(50, seed=4, prefix="V"),
         members=[make_predictions(90, noise_seed=k) for k in range(3)],
-        embeddings=np.random.default_rng(0).normal(size=(90, 5)),
+        embeddings={"noise": np.random.default_rng(0).normal(size=(90, 5))},
+        permuted=[make_predictions(90, noise_seed=k, signal=0) for k in range(4)],
     )
     found = evaluate(p, evidence, **FEW)
+    assert set(found.site_probe) == {"noise", "majority"}
+    chance = [summarise(each)["accuracy"] for each in evidence.permuted]
+    assert found.retrained["accuracy"].estimate == pytest.approx(np.mean(chance))
+    assert min(chance) <= found.retrained["accuracy"].low < found.retrained["accuracy"].high <= max(chance)
     assert list(found.baseline_metrics) == ["majority class", "site only", "clinical only", "tumour area only"]
     assert found.metrics["accuracy"].estimate == summarise(p)["accuracy"]
     assert set(found.thresholds) == {"0 | ≥1+", "≤1+ | ≥2+", "<3+ | 3+"}
@@ -105,6 +110,21 @@ def test_baselines_learn_from_the_training_cases_where_there_are_any() -> None:
         "No judged case comes from a site that the model learnt from.",
     )
     assert any("out of fold" in note for note in evaluate(p, **FEW).notes)
+
+
+def test_baselines_learn_out_of_the_folds_of_the_model() -> None:
+    p = make_predictions(80)
+    whole_sites = {patient: int(site[1:]) for patient, site in zip(p.patients, p.sites, strict=True)}
+    by_site = evaluate(p, Evidence(fold_of=whole_sites), **FEW)
+    overall = [p.take(p.sites != site).counts / (p.sites != site).sum() for site in p.sites]
+    np.testing.assert_allclose(by_site.baselines["site only"].probabilities, overall)
+    assert any("same folds as the model" in note for note in by_site.notes)
+
+
+def test_embeddings_that_cannot_be_probed_are_a_note() -> None:
+    p = replace(make_predictions(40), sites=np.full(40, "one"))
+    found = evaluate(p, Evidence(embeddings={"noise": np.ones((40, 2))}), **FEW)
+    assert found.site_probe == {} and any("not probed for the site: fewer than two sites" in n for n in found.notes)
 
 
 def test_a_patient_who_was_learnt_from_is_not_judged() -> None:
