@@ -22,6 +22,7 @@ from her2qp.errors import BundleError
 from her2qp.models.kat import KATConfig
 from her2qp.models.model import Model, ModelConfig
 from her2qp.models.registry import build_model
+from her2qp.scoring.settings import TileSettings
 from her2qp.training.fit import FitSettings
 from her2qp.training.protocols import CrossValidation, HeldOut, Nested
 from her2qp.training.yamlfile import YamlFile, merged, validated
@@ -105,12 +106,16 @@ class CohortSettings(_Part):
         projects.
     tile_um
         Side of a tile in µm, where the feature files do not say it.
+    tiles
+        Which tiles of QuPath projects are meant; for a folder, only `mpp` and `extractor` count. See
+        :class:`her2qp.scoring.settings.TileSettings`.
     """
 
     cohort: InputPath
     label_column: str | None = None
     features: InputPath | None = None
     tile_um: float | None = Field(default=None, gt=0)
+    tiles: TileSettings = TileSettings()
 
 
 class JudgingSettings(_Part):

@@ -189,6 +189,11 @@ def check_counts(cases: Cases, folds: int) -> None:
         )
 
 
+def learnt_rows(splits: list[Split]) -> NDArray[np.int64]:
+    """Rows that some model learnt from or was stopped by."""
+    return np.unique(np.concatenate([rows for split in splits for rows in (split.training, split.validation)]))
+
+
 def _sites(cases: Cases) -> NDArray[np.str_]:
     if cases.sites is None:
         raise FoldError("the sites are not known, so they cannot be kept whole", remedy="Give a cohort with SITE.")

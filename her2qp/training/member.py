@@ -1,0 +1,174 @@
+"""One model of a run: trained on its split, calibrated, judging its test slides, and kept in a folder of its own."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import safetensors.torch
+import torch
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+from safetensors import SafetensorError
+
+from her2qp.errors import TrainingError
+from her2qp.evaluation import Predictions, read_predictions, write_predictions
+from her2qp.models.model import Model
+from her2qp.training.calibration import find_temperature
+from her2qp.training.checkpoint import write_atomically, write_json
+from her2qp.training.config import ModelSettings
+from her2qp.training.data import LabelledBags
+from her2qp.training.fit import FitSettings, fit
+from her2qp.training.monitor import Monitor
+from her2qp.training.splits import Split
+
+_CHECKPOINT, _WEIGHTS, _RECORD = "checkpoint.safetensors", "model.safetensors", "model.json"
+_VALIDATION, _TEST = "validation.csv", "test.csv"
+
+
+class _Record(BaseModel):
+    """What is written last: a folder that holds it is finished."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperature: float
+    best_epoch: int
+    losses: list[tuple[float, float | None]]
+    weights_sha256: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """A trained model.
+
+    Parameters
+    ----------
+    name
+        Of the model in tables and on the screen.
+    model
+        In evaluation mode, with the weights of its best epoch.
+    temperature
+        Found on the validation slides.
+    epochs, best
+        How many there were, and the index of the one whose weights were kept.
+    validation, test
+        Calibrated predictions; `test` is None where the split tests nobody.
+    """
+
+    name: str
+    model: Model
+    temperature: float
+    epochs: int
+    best: int
+    validation: Predictions
+    test: Predictions | None
+
+
+def train_member(
+    name: str,
+    data: LabelledBags,
+    split: Split,
+    model_settings: ModelSettings,
+    fit_settings: FitSettings,
+    folder: Path,
+    monitor: Monitor,
+) -> Member:
+    """Train a model, go on where its training was interrupted, or read it back if it is finished.
+
+    Parameters
+    ----------
+    name
+        What to call it.
+    data, split
+        What to learn from, to stop by and to judge.
+    model_settings, fit_settings
+        What to train and how; the seed also draws the initial weights.
+    folder
+        Its own.
+    monitor
+        Is told of every epoch.
+
+    Raises
+    ------
+    ModelError
+        The bags do not fit the model, or the loss is no longer finite.
+    TrainingError
+        The folder cannot be written, or its files are damaged.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(fit_settings.seed)
+        model = model_settings.build(data.features.dimension, len(data.cases.classes))
+    monitor.model_started(name, fit_settings.epochs)
+    record = _read_record(folder)
+    if record is None:
+        record = _train(name, model, data, split, fit_settings, folder, monitor)
+    else:
+        _restore(model, folder / _WEIGHTS, record.weights_sha256)
+    test = read_predictions(folder / _TEST, name=name) if len(split.test) else None
+    validation = read_predictions(folder / _VALIDATION, name=name)
+    monitor.model_finished(f"{name}: best epoch {record.best_epoch + 1} of {len(record.losses)}")
+    return Member(name, model, record.temperature, len(record.losses), record.best_epoch, validation, test)
+
+
+def _train(
+    name: str, model: Model, data: LabelledBags, split: Split, settings: FitSettings, folder: Path, monitor: Monitor
+) -> _Record:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"the folder cannot be made ({error.strerror})", where=folder) from error
+    checkpoint = folder / _CHECKPOINT
+    training, validation = data.examples(split.training), data.examples(split.validation)
+    done = fit(model, training, validation, settings, monitor.epoch_done, checkpoint)
+    temperature = find_temperature(_logits(model, data, split.validation), data.cases.labels[split.validation])
+    for file, rows in ((_VALIDATION, split.validation), (_TEST, split.test)):
+        if len(rows):
+            write_predictions(_judge(name, model, temperature, data, rows), folder / file)
+    weights = safetensors.torch.save({n: tensor.contiguous() for n, tensor in model.state_dict().items()})
+    write_atomically(folder / _WEIGHTS, weights)
+    record = _Record(
+        temperature=temperature,
+        best_epoch=done.best,
+        losses=[(epoch.training_loss, epoch.validation_loss) for epoch in done.epochs],
+        weights_sha256=hashlib.sha256(weights).hexdigest(),
+    )
+    write_json(folder / _RECORD, record.model_dump(mode="json"))
+    checkpoint.unlink(missing_ok=True)
+    return record
+
+
+def _judge(name: str, model: Model, temperature: float, data: LabelledBags, rows: NDArray[np.int64]) -> Predictions:
+    from scipy.special import softmax
+
+    return data.cases.take(rows).judged(softmax(_logits(model, data, rows) / temperature, axis=1), name)
+
+
+def _logits(model: Model, data: LabelledBags, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+    return np.array([model.judge(data.bags[row])[0].numpy() for row in rows], np.float64)
+
+
+def _read_record(folder: Path) -> _Record | None:
+    file = folder / _RECORD
+    if not file.exists():
+        return None
+    try:
+        return _Record.model_validate_json(file.read_bytes())
+    except (OSError, ValidationError) as error:
+        raise _damaged(file) from error
+
+
+def _restore(model: Model, file: Path, sha256: str) -> None:
+    try:
+        data = file.read_bytes()
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise _damaged(file)
+        model.load_state_dict(safetensors.torch.load(data))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise _damaged(file) from error
+    model.eval()
+
+
+def _damaged(file: Path) -> TrainingError:
+    return TrainingError("the file is damaged", where=file, remedy=f"Delete {file.parent} to train this model again.")

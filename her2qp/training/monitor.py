@@ -1,0 +1,57 @@
+"""How a training tells what it is doing. The command line draws progress bars; a script may ignore it."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from her2qp.training.checkpoint import Epoch
+
+
+class Monitor(Protocol):
+    """Listens to a training."""
+
+    def step(self, text: str) -> None:
+        """Tell what is begun."""
+
+    def slides_loading(self, slides: int) -> None:
+        """Tell that so many slides are loaded."""
+
+    def slides_loaded(self, slides: int) -> None:
+        """Tell that so many more of them are."""
+
+    def models_to_train(self, models: int) -> None:
+        """Tell how many models there will be."""
+
+    def model_started(self, name: str, epochs: int) -> None:
+        """Tell that a model is trained for at most so many epochs."""
+
+    def epoch_done(self, epoch: Epoch) -> None:
+        """Tell of an epoch."""
+
+    def model_finished(self, summary: str) -> None:
+        """Tell what became of the model."""
+
+
+class Silent:
+    """A monitor that says nothing."""
+
+    def step(self, text: str) -> None:
+        """Say nothing."""
+
+    def slides_loading(self, slides: int) -> None:
+        """Say nothing."""
+
+    def slides_loaded(self, slides: int) -> None:
+        """Say nothing."""
+
+    def models_to_train(self, models: int) -> None:
+        """Say nothing."""
+
+    def model_started(self, name: str, epochs: int) -> None:
+        """Say nothing."""
+
+    def epoch_done(self, epoch: Epoch) -> None:
+        """Say nothing."""
+
+    def model_finished(self, summary: str) -> None:
+        """Say nothing."""

@@ -1,0 +1,260 @@
+"""The verbs of training: train models, cross-validate them, judge a bundle on other patients."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from her2qp.errors import TrainingError
+from her2qp.evaluation import METRICS, Evaluation
+from her2qp.models.bundle import Bundle
+from her2qp.models.bundle_config import Training
+from her2qp.models.ensemble import Ensemble
+from her2qp.provenance import versions
+from her2qp.training.casesfile import read_learnt_cases, write_cases
+from her2qp.training.config import CohortSettings, JudgingSettings, TrainingConfig
+from her2qp.training.data import LabelledBags
+from her2qp.training.judging import Judgement, judge_cohort, judge_groups
+from her2qp.training.member import Member, train_member
+from her2qp.training.monitor import Monitor, Silent
+from her2qp.training.protocols import Groups, check_classes, check_counts, learnt_rows, training_group
+from her2qp.training.runfolder import RunFolder, is_run, read_record
+
+BUNDLE = "bundle"
+"""Name of the bundle in the folder of a run."""
+
+_HEADLINE = ("accuracy", "auc_macro_ovr")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Run:
+    """What a run left.
+
+    Parameters
+    ----------
+    folder
+        Its folder.
+    bundle
+        Of all its models together.
+    members
+        The models; none where a bundle was judged.
+    evaluation
+        On slides that took no part in training; None for `train`, which keeps none back.
+    report
+        HTML page of the evaluation.
+    external, external_report
+        The same on the external cohort; None without one.
+    """
+
+    folder: Path
+    bundle: Bundle
+    members: tuple[Member, ...] = ()
+    evaluation: Evaluation | None = None
+    report: Path | None = None
+    external: Evaluation | None = None
+    external_report: Path | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what the command line prints as JSON."""
+        return {
+            "folder": str(self.folder),
+            "model": self.bundle.label,
+            "notice": self.bundle.notice,
+            "models": [
+                {"name": m.name, "epochs": m.epochs, "best_epoch": m.best + 1, "temperature": m.temperature}
+                for m in self.members
+            ],
+            "evaluation": None if self.evaluation is None else self.evaluation.to_json(),
+            "report": None if self.report is None else str(self.report),
+            "external": None if self.external is None else self.external.to_json(),
+            "external_report": None if self.external_report is None else str(self.external_report),
+        }
+
+
+def train(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
+    """Train models on all patients; each fold stops the training of one of them, and none is judged.
+
+    Parameters
+    ----------
+    config
+        What, on what and how; of the protocol, the number of folds, the seed and whether sites are kept whole count.
+    monitor
+        Is told what happens.
+
+    Raises
+    ------
+    CohortError, FoldError
+        The cohort, its features or its division cannot be used.
+    ModelError, TrainingError
+        The model cannot be trained so, or the output folder is another run's.
+
+    Examples
+    --------
+    >>> from her2qp.training.config import make_config
+    >>> run = train(make_config(cohort="cohort.csv", features="features", output="out"))  # doctest: +SKIP
+    >>> her2qp.score("project.qpproj", model=run.folder / "bundle")  # doctest: +SKIP
+    """
+    watched = monitor or Silent()
+    data = _load(config, watched)
+    groups = [training_group(config.protocol, data.cases)]
+    check_classes(data.cases, groups[0])
+    with RunFolder.opened("train", config, data) as folder:
+        (members,) = _train_groups(config, data, groups, folder, watched)
+        bundle = _bundle(config, data, members, folder, "It was not judged: all patients took part in the training.")
+    return Run(config.output, bundle, tuple(members))
+
+
+def crossval(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
+    """Train models by a protocol and judge them on the patients that each has not seen.
+
+    A run that was interrupted goes on where it was: finished models are read back.
+
+    Parameters
+    ----------
+    config
+        What, on what and how.
+    monitor
+        Is told what happens.
+
+    Raises
+    ------
+    CohortError, FoldError, EvaluationError
+        The cohort, its features or its division cannot be used.
+    ModelError, TrainingError
+        The model cannot be trained so, or the output folder is another run's.
+
+    Examples
+    --------
+    >>> from her2qp.training.config import make_config
+    >>> run = crossval(make_config(cohort="cohort.csv", features="features", output="out"))  # doctest: +SKIP
+    >>> print(run.evaluation.metrics["auc_macro_ovr"])  # doctest: +SKIP
+    """
+    watched = monitor or Silent()
+    data = _load(config, watched)
+    groups = config.protocol.groups(data.cases)
+    check_classes(data.cases, [split for splits in groups for split in splits])
+    with RunFolder.opened("crossval", config, data) as folder:
+        trained = _train_groups(config, data, groups, folder, watched)
+        judged = judge_groups(config, data, groups, trained, watched)
+        members = [member for group in trained for member in group]
+        bundle = _bundle(config, data, members, folder, _results(config, judged))
+        report = judged.write(folder.path, "evaluation", bundle.notice)
+        run = Run(config.output, bundle, tuple(members), judged.evaluation, report)
+        if config.external is None:
+            return run
+        watched.step("Judging the models together on the external cohort")
+        known = data.cases.take(learnt_rows([split for splits in groups for split in splits]))
+        external = judge_cohort(bundle, LabelledBags.load(config.external, watched), config.judging, known)
+        page = external.write(folder.path, "external", bundle.notice)
+    return replace(run, external=external.evaluation, external_report=page)
+
+
+def evaluate_bundle(
+    bundle: str | Path,
+    cohort: CohortSettings,
+    output: str | Path,
+    judging: JudgingSettings | None = None,
+    monitor: Monitor | None = None,
+) -> Run:
+    """Judge a trained model on other patients.
+
+    Parameters
+    ----------
+    bundle
+        A bundle, or the folder of a run: then the baselines learn from the patients of the run, and a patient who took
+        part in it is refused.
+    cohort
+        The other patients.
+    output
+        Folder that gets ``evaluation.html``, ``evaluation.json`` and the predictions.
+    judging
+        How to judge.
+    monitor
+        Is told what happens.
+
+    Raises
+    ------
+    BundleError, CohortError, EvaluationError
+        The bundle or the cohort cannot be used, or the two do not fit together.
+    TrainingError
+        The output folder cannot be made.
+    """
+    watched, path, folder = monitor or Silent(), Path(bundle), Path(output)
+    known = read_learnt_cases(path, tuple(read_record(path)["cohort"]["slides_of_class"])) if is_run(path) else None
+    model = Bundle.load(path / BUNDLE if is_run(path) else path)
+    data = LabelledBags.load(cohort, watched)
+    watched.step("Judging")
+    judged = judge_cohort(model, data, judging or JudgingSettings(), known)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TrainingError(f"the folder cannot be made ({error.strerror})", where=folder) from error
+    report = judged.write(folder, "evaluation", model.notice)
+    return Run(folder, model, (), judged.evaluation, report)
+
+
+def _load(config: TrainingConfig, monitor: Monitor) -> LabelledBags:
+    monitor.step("Loading the features")
+    data = LabelledBags.load(config, monitor)
+    check_counts(data.cases, config.protocol.folds)
+    return data
+
+
+def _train_groups(
+    config: TrainingConfig, data: LabelledBags, groups: Groups, folder: RunFolder, monitor: Monitor
+) -> list[list[Member]]:
+    """Train all models in turn, or read back those that are finished."""
+    splits = [split for group in groups for split in group]
+    write_cases(folder.path, data.cases, splits)
+    monitor.models_to_train(len(splits))
+    numbers = iter(range(1, len(splits) + 1))
+    trained = []
+    for group in groups:
+        members = []
+        for split in group:
+            number = next(numbers)
+            settings = config.fit.model_copy(update={"seed": config.fit.seed + number - 1})
+            members.append(
+                train_member(
+                    f"model {number}", data, split, config.model, settings, folder.model_folder(number), monitor
+                )
+            )
+        trained.append(members)
+    return trained
+
+
+def _bundle(
+    config: TrainingConfig, data: LabelledBags, members: list[Member], folder: RunFolder, results: str
+) -> Bundle:
+    """Put all models into one bundle, and write it into the folder of the run."""
+    cases, invented = data.cases, " (artificial slides or invented labels)" if config.artificial else ""
+    said = config.data or f"{len(cases)} slides of {len(set(cases.patients.tolist()))} patients, {data.source}"
+    counts = ", ".join(f"{name} {count}" for name, count in zip(cases.classes, cases.counts, strict=True))
+    training = Training(
+        data=f"{said}{invented}; slides by class: {counts}",
+        artificial=config.artificial,
+        seeds=tuple(config.fit.seed + number for number in range(len(members))),
+        versions=versions(),
+        date=folder.started,
+    )
+    ensemble = Ensemble.of([member.model for member in members], [member.temperature for member in members])
+    bundle = Bundle.create(ensemble, data.features, training, name=config.name, classes=cases.classes, results=results)
+    bundle.save(folder.path / BUNDLE)
+    return bundle
+
+
+def _results(config: TrainingConfig, judged: Judgement) -> str:
+    """What the card says of the performance: the figures with their baselines, and what they do not show."""
+    found = judged.evaluation
+    rows = {found.predictions.name: found.metrics, **found.baseline_metrics, "labels permuted": found.chance}
+    lines = [f"| predictor | {' | '.join(METRICS[name].title for name in _HEADLINE)} |", "|---" * 3 + "|"]
+    lines += [f"| {name} | {' | '.join(str(row[metric]) for metric in _HEADLINE)} |" for name, row in rows.items()]
+    cautions = "".join(f"\n- {caution}" for caution in found.cautions)
+    kind = {"crossval": "cross-validation", "nested": "nested cross-validation", "du2025": "held-out patients"}
+    return (
+        f"By {kind[config.protocol.kind]}, {len(found.predictions)} cases, 95 % intervals. Each case was judged by "
+        "models that had not seen its patient, not by all models of this bundle together.\n\n"
+        + "\n".join(lines)
+        + (f"\n\nWhat these figures do not show:\n{cautions}" if cautions else "")
+    )
