@@ -16,16 +16,19 @@ from her2qp.errors import Her2qpError
 
 UNUSABLE_INPUT = 2
 INTERRUPTED = 130
+_INTERRUPTED = "Interrupted. What was finished is saved; `her2qp undo` puts back the state before."
 
 
 @contextmanager
-def guarded(*, as_json: bool = False) -> Iterator[None]:
+def guarded(*, as_json: bool = False, interrupted: str = _INTERRUPTED) -> Iterator[None]:
     """Turn expected errors into one sentence on stderr and exit code 2.
 
     Parameters
     ----------
     as_json
         Also print ``{"error": ...}`` on stdout, so that a reader of ``--json`` always gets one document.
+    interrupted
+        What to say when the user stops the program.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     warnings.simplefilter("ignore")
@@ -34,7 +37,7 @@ def guarded(*, as_json: bool = False) -> Iterator[None]:
     except Her2qpError as error:
         _leave(str(error), type(error).__name__, as_json)
     except KeyboardInterrupt:
-        typer.echo("Interrupted. What was finished is saved; `her2qp undo` puts back the state before.", err=True)
+        typer.echo(interrupted, err=True)
         raise typer.Exit(INTERRUPTED) from None
     except ValueError as error:
         sentence = _settings_error(error)

@@ -23,6 +23,7 @@ from her2qp.cli.options import (
     WaitOption,
     WholeTissueOption,
 )
+from her2qp.cli.training import compare, crossval, evaluate, train
 
 app = typer.Typer(
     name="her2qp",
@@ -209,5 +210,5 @@ def import_(
         typer.echo(f"Added {count} objects to {image}.")
 
 
-app.command()(cohort)
-app.command()(features)
+for verb in (cohort, features, train, crossval, evaluate, compare):
+    app.command()(verb)

@@ -31,6 +31,7 @@ def write_report(
     evaluation: Evaluation,
     other: Evaluation | None = None,
     *,
+    comparison: Comparison | None = None,
     maps: Sequence[AttentionMap] = (),
     notice: str = "",
 ) -> Path:
@@ -44,6 +45,8 @@ def write_report(
         Of the model.
     other
         Of a second model on the same cases.
+    comparison
+        Of the two; made here if None.
     maps
         Attention of slides; those of the surest right and the surest wrong cases are shown.
     notice
@@ -62,7 +65,8 @@ def write_report(
     page = Path(path)
     if page.suffix.lower() not in (".html", ".htm"):
         raise EvaluationError("a report is a page, and its name ends in .html", where=page)
-    comparison = None if other is None else compare(evaluation.predictions, other.predictions)
+    if other is not None and comparison is None:
+        comparison = compare(evaluation.predictions, other.predictions)
     evaluations = [evaluation] if other is None else [evaluation, other]
     document = {
         "her2qp": her2qp_version(),
@@ -96,7 +100,7 @@ def _render(
         classes=first.predictions.classes,
         counts=first.predictions.counts.tolist(),
         metrics=METRICS,
-        rows=_rows(evaluations),
+        rows=rows_of(evaluations),
         rocs=roc_figures(models, first.baselines.get("site only")),
         calibrations=calibration_figures(models),
         confusions=[confusion_matrices(model, unweighted(model))[0].astype(int).tolist() for model in models],
@@ -112,8 +116,8 @@ def _render(
     )
 
 
-def _rows(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
-    """Rows of the table of results: models, then what needs no morphology."""
+def rows_of(evaluations: Sequence[Evaluation]) -> list[dict[str, Any]]:
+    """Rows of the table of results: models, then what needs no morphology; `name`, `kind` and `values` by metric."""
     rows = [{"name": each.predictions.name, "kind": "model", "values": each.metrics} for each in evaluations]
     for name, metrics in evaluations[0].baseline_metrics.items():
         rows.append({"name": name, "kind": "baseline", "values": metrics})

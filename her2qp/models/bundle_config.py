@@ -111,8 +111,8 @@ class Training(_Part):
     data
         What it was trained on, in words.
     artificial
-        Whether that were artificial slides only: the model then says nothing about real HER2, and every output
-        says so.
+        Whether that were artificial slides or invented labels only: the model then says nothing about real HER2, and
+        every output says so.
     seeds, versions, date
         Of the training run.
     """

@@ -5,7 +5,8 @@ from __future__ import annotations
 from her2qp.models.bundle_config import BundleConfig
 
 ARTIFICIAL_NOTICE = (
-    "Demonstration model, trained on artificial slides only: it says nothing about the HER2 status of real tissue."
+    "Demonstration model, trained on artificial slides or invented labels only: it says nothing about the HER2 status "
+    "of real tissue."
 )
 RESEARCH_NOTICE = "For research use only. Not a medical device. It does not replace IHC or ISH."
 

@@ -147,7 +147,9 @@ class JudgingSettings(_Part):
 
 
 def _named(value: object) -> object:
-    """Take ``protocol: du2025`` for ``protocol: {kind: du2025}``."""
+    """Take ``protocol: du2025`` for ``protocol: {kind: du2025}``, and no kind for the plain one."""
+    if isinstance(value, Mapping):
+        return {"kind": "crossval", **value}
     return {"kind": value} if isinstance(value, str) else value
 
 

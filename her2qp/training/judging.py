@@ -23,10 +23,13 @@ from her2qp.training.monitor import Monitor
 from her2qp.training.permuted import train_on_permuted_labels
 from her2qp.training.protocols import Groups
 
-FOLD = "fold"
+FOLD = "fold of her2qp"
 """Covariate of predictions: number of the group of models that judged the slide."""
 
 MEAN_FEATURES = "mean features"
+
+PREDICTIONS = "evaluation-predictions.csv"
+"""File of the predictions that an evaluation is about."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -46,6 +47,11 @@ class CrossValidation(_Protocol):
     site_preserving: bool = False
     fold_column: str | None = None
 
+    @property
+    def fewest_patients(self) -> int:
+        """How many patients every class must have."""
+        return self.validation_folds + 1 if self.fold_column else _fewest(self.folds, self.validation_folds)
+
     def groups(self, cases: Cases) -> Groups:
         """One group of one split for each fold.
 
@@ -89,6 +95,11 @@ class Nested(_Protocol):
     inner_folds: int = Field(default=5, ge=2, le=100)
     site_preserving: bool = False
 
+    @property
+    def fewest_patients(self) -> int:
+        """How many patients every class must have."""
+        return _fewest(self.folds, self.inner_folds)
+
     def groups(self, cases: Cases) -> Groups:
         """One group of `inner_folds` splits for each outer fold.
 
@@ -118,6 +129,11 @@ class HeldOut(_Protocol):
 
     kind: Literal["du2025"] = "du2025"
     test_share: float = Field(default=0.3, gt=0, lt=1)
+
+    @property
+    def fewest_patients(self) -> int:
+        """How many patients every class must have."""
+        return math.ceil(self.folds / (1 - self.test_share))
 
     def groups(self, cases: Cases) -> Groups:
         """One group of `folds` splits.
@@ -168,23 +184,21 @@ def check_classes(cases: Cases, splits: list[Split]) -> None:
             )
 
 
-def check_counts(cases: Cases, folds: int) -> None:
-    """Refuse classes that cannot be in every fold.
+def check_counts(cases: Cases, fewest: int) -> None:
+    """Refuse classes that cannot be divided.
 
     Raises
     ------
     FoldError
-        A class has fewer patients than there are folds, none for one.
+        All slides are of one class, or a class has fewer than `fewest` patients.
     """
     patients = np.bincount(PatientTable.of(cases.labels, cases.patients).labels, minlength=len(cases.classes))
     rarest = int(patients.argmin())
     if np.count_nonzero(patients) < 2:
+        raise FoldError(f"all {len(cases)} slides are {cases.classes[int(patients.argmax())]}: nothing can be learnt")
+    if patients[rarest] < fewest:
         raise FoldError(
-            f"all {len(cases)} slides are {cases.classes[int(patients.argmax())]}: there is nothing to learn"
-        )
-    if patients[rarest] < folds:
-        raise FoldError(
-            f"class {cases.classes[rarest]} has {patients[rarest]} patients, too few for {folds} folds",
+            f"class {cases.classes[rarest]} has {patients[rarest]} patients; these folds need {fewest} of every class",
             remedy="Ask for fewer folds, or for a label with fewer classes.",
         )
 
@@ -192,6 +206,11 @@ def check_counts(cases: Cases, folds: int) -> None:
 def learnt_rows(splits: list[Split]) -> NDArray[np.int64]:
     """Rows that some model learnt from or was stopped by."""
     return np.unique(np.concatenate([rows for split in splits for rows in (split.training, split.validation)]))
+
+
+def _fewest(outer: int, inner: int) -> int:
+    """Patients of which, with the largest of the outer folds away, every inner fold still gets one."""
+    return next(n for n in range(outer, outer * inner + 1) if n - math.ceil(n / outer) >= inner)
 
 
 def _sites(cases: Cases) -> NDArray[np.str_]:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from her2qp.errors import TrainingError
+from her2qp.models.card import ARTIFICIAL_NOTICE, RESEARCH_NOTICE
 from her2qp.provenance import now, sha256_of, versions
 from her2qp.training.checkpoint import write_atomically, write_json
 from her2qp.training.config import TrainingConfig
@@ -132,6 +133,7 @@ def _facts(config: TrainingConfig, data: LabelledBags) -> dict[str, Any]:
     cases = data.cases
     model = config.model.build(data.features.dimension, len(cases.classes))
     return {
+        "notice": ARTIFICIAL_NOTICE if config.artificial else RESEARCH_NOTICE,
         "cohort": {
             "path": str(config.cohort),
             "sha256": sha256_of(config.cohort),

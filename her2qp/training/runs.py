@@ -96,7 +96,7 @@ def train(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
     >>> her2qp.score("project.qpproj", model=run.folder / "bundle")  # doctest: +SKIP
     """
     watched = monitor or Silent()
-    data = _load(config, watched)
+    data = _load(config, watched, config.protocol.folds)
     groups = [training_group(config.protocol, data.cases)]
     check_classes(data.cases, groups[0])
     with RunFolder.opened("train", config, data) as folder:
@@ -131,7 +131,7 @@ def crossval(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
     >>> print(run.evaluation.metrics["auc_macro_ovr"])  # doctest: +SKIP
     """
     watched = monitor or Silent()
-    data = _load(config, watched)
+    data = _load(config, watched, config.protocol.fewest_patients)
     groups = config.protocol.groups(data.cases)
     check_classes(data.cases, [split for splits in groups for split in splits])
     with RunFolder.opened("crossval", config, data) as folder:
@@ -194,10 +194,16 @@ def evaluate_bundle(
     return Run(folder, model, (), judged.evaluation, report)
 
 
-def _load(config: TrainingConfig, monitor: Monitor) -> LabelledBags:
+def _load(config: TrainingConfig, monitor: Monitor, fewest_patients: int) -> LabelledBags:
     monitor.step("Loading the features")
     data = LabelledBags.load(config, monitor)
-    check_counts(data.cases, config.protocol.folds)
+    check_counts(data.cases, fewest_patients)
+    unknown = set(config.judging.clinical) - data.cases.covariates.keys()
+    if unknown:
+        raise TrainingError(
+            f"there is no column {min(unknown)!r} to predict from; there is {', '.join(data.cases.covariates)}",
+            where=config.cohort,
+        )
     return data
 
 

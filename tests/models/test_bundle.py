@@ -115,7 +115,7 @@ def test_temperature_flattens_without_changing_the_order(make_bundle: MakeBundle
 def test_every_bundle_of_artificial_slides_says_so(make_bundle: MakeBundle) -> None:
     bundle = make_bundle()
     assert bundle.is_demo
-    assert "artificial slides only" in bundle.notice and bundle.notice in bundle.card
+    assert "artificial slides or invented labels only" in bundle.notice and bundle.notice in bundle.card
     assert "consists of this tile alone" in bundle.card
     assert json.loads(json.dumps(bundle.facts()))["notice"] == bundle.notice
 
