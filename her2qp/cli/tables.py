@@ -76,6 +76,8 @@ def print_inspection(document: dict[str, Any]) -> None:
         table.add_column(heading)
     for image in document["images"]:
         annotations = ", ".join(f"{name} {count}" for name, count in image["annotations"].items())
+        if cores := image.get("tma_cores"):
+            annotations += f"{', ' if annotations else ''}TMA cores {cores['present']} ({cores['missing']} missing)"
         mine = image["her2qp"]
         table.add_row(
             str(image["id"]),

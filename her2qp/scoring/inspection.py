@@ -62,6 +62,9 @@ def _inspect_image(entry: ImageEntry, history: History) -> dict[str, Any]:
         counts = entry.hierarchy.count()
         facts["image_type"] = str(entry.image_type)
         facts["annotations"] = {name or "Unclassified": n for name, n in sorted(classes.items())}
+        if entry.tma_cores:
+            missing = sum(core.is_missing for core in entry.tma_cores)
+            facts["tma_cores"] = {"present": len(entry.tma_cores) - missing, "missing": missing}
         facts["detections"] = sum(counts[kind] for kind in _DETECTIONS)
         facts["her2qp"] = _earlier_results(entry, history)
         problems.extend(_overwritten(entry.id, facts["her2qp"], history))

@@ -183,3 +183,9 @@ def test_the_case_is_known_by_its_name_before_qupath_0_4_too(tma: Path, backend:
 def test_an_image_without_a_grid_is_skipped(example: Path) -> None:
     outcome = score(example / "project")
     assert (str(outcome.status), outcome.reason) == ("skipped", "no TMA core")
+
+
+def test_inspect_counts_the_cores(tma: Path) -> None:
+    (image,) = json.loads(run("inspect", tma, "--json").stdout)["images"]
+    assert image["tma_cores"] == {"present": 3, "missing": 1}
+    assert "TMA cores 3 (1 missing)" in " ".join(run("inspect", tma).stdout.split())
