@@ -147,15 +147,14 @@ class _Join:
 
     def _row(self, image: ProjectImage, record: Mapping[str, str], label: str) -> CohortRow:
         s, patients = self.settings, self.table.rows if self.table and not self.table.slide_column else {}
-        column = self.table.patient_column if self.table else s.patient_column
+        column = self.table.patient_column if self.table else image.patient_key(s.patient_column)
         patient = record.get(column or "") or image.patient(s.patient_column, patients)
         self.nameless += patient is None
         patient = patient or image.filename
         site = record.get(s.site_column, "") if s.site_column else tcga_site(patient) or tcga_site(image.filename)
         named = {
             column,
-            s.patient_column,
-            s.slide_column,
+            s.slide_column if self.table is None else self.table.slide_column,
             s.label_column,
             s.site_column,
             *FIXED_COLUMNS,
@@ -201,13 +200,18 @@ class _Join:
 
 
 def _distinct_names(rows: Sequence[CohortRow]) -> list[CohortRow]:
-    """Name slides that share a file name after their project and image, so that no name occurs twice."""
-    for whole_path in (False, True):
-        count = Counter(row.filename for row in rows)
-        rows = [row if count[row.filename] == 1 else replace(row, filename=_long_name(row, whole_path)) for row in rows]
-    return [*rows]
+    """Name slides that share a file name after image and project folder, by as few folders as tell them apart."""
+    shared = {name for name, count in Counter(row.filename for row in rows).items() if count > 1}
+    clashing = [row for row in rows if row.filename in shared]
+    deepest = max((len(_folders(row)) for row in clashing), default=0)
+    depths = (depth for depth in range(1, deepest) if len({_long_name(r, depth) for r in clashing}) == len(clashing))
+    depth = next(depths, deepest)
+    return [replace(row, filename=_long_name(row, depth)) if row.filename in shared else row for row in rows]
 
 
-def _long_name(row: CohortRow, whole_path: bool) -> str:
-    folder = row.project.parent if row.project else Path()
-    return f"{folder if whole_path else folder.name}/{row.image}"
+def _long_name(row: CohortRow, depth: int) -> str:
+    return "/".join([*_folders(row)[-depth:], row.image or row.filename])
+
+
+def _folders(row: CohortRow) -> tuple[str, ...]:
+    return () if row.project is None else row.project.parent.parts

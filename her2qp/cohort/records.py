@@ -69,6 +69,10 @@ class ProjectImage:
     unfit: str = ""
     is_damaged: bool = False
 
+    def patient_key(self, column: str | None) -> str | None:
+        """Metadata key that names the patient: `column`, or else a usual one."""
+        return find_column(self.metadata, column, PATIENT_NAMES)
+
     def patient(self, column: str | None, known: Mapping[str, object]) -> str | None:
         """Whose slide it is: as its metadata or a TCGA barcode says, or which of the known patients it is named after.
 
@@ -79,9 +83,8 @@ class ProjectImage:
         known
             Patients in lower case; may be empty.
         """
-        key = find_column(self.metadata, column, PATIENT_NAMES)
         names = (self.filename, self.name)
-        candidates = [self.metadata.get(key or ""), *(patient_in(name, known) for name in names)]
+        candidates = [self.metadata.get(self.patient_key(column) or ""), *(patient_in(name, known) for name in names)]
         return next((c for c in [*candidates, *map(tcga_patient, names)] if c), None)
 
 

@@ -152,8 +152,7 @@ class Cohort:
             CSV or Excel with ``PATIENT``, ``FILENAME`` and a label. A missing ``PATIENT`` or ``SITE`` is taken from
             the name where that is a TCGA barcode. A slide without a label is left out.
         label_column
-            Name of the column with the label; None takes ``HER2``, or else the only column whose values are HER2
-            results.
+            Name of the column with the label; None takes ``HER2``, or else the only column that can be it.
 
         Raises
         ------
@@ -214,7 +213,8 @@ def _label_column(columns: Mapping[str, list[str]], wanted: str | None, file: Pa
             return name
         raise CohortError(f"the table has no column {name!r}; it has {', '.join(columns)}", where=file)
     others = [name for name in columns if name not in FIXED_COLUMNS]
-    if len(others) == 1:
+    is_ours = tuple(columns)[3:6] == (SITE, PROJECT, IMAGE)
+    if len(others) == 1 or (is_ours and others):
         return others[0]
     raise CohortError(
         f"which column holds the label is not clear: {', '.join(others) or 'there is none'}",

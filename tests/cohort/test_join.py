@@ -78,6 +78,7 @@ def test_labels_by_slide_of_several_projects_in_excel(project: Path, tmp_path: P
         ("P1_HE.svs", "P1_HE.svs", "3+"), ("P4.svs", "one/P4.svs", "0"), ("P44", "two/P4.svs", "0"),
         ("P7", "P7.svs", "1+"),
     ]  # fmt: skip
+    assert joined.cohort.covariate_names == () and Cohort.read(tmp_path / "out.csv") == joined.cohort
     assert any("The patient of 2 slides is not known" in note for note in joined.notes)
     assert {str(r.project) for r in joined.cohort.rows} == {str(p / "project.qpproj") for p in (project, other)}
 
@@ -89,7 +90,7 @@ def test_labels_in_the_metadata_and_where(tmp_path: Path) -> None:
             "TCGA-A7-A13E-01Z-00-DX1.svs": {"IHC": "2+", "kind": "resection", "HER2 predicted": "0"},
             "TCGA-E2-A14V-01Z-00-DX1.svs": {"IHC": "3+", "kind": "Biopsy", "HER2 predicted": "0"},
             "TCGA-AR-A1AK-01Z-00-DX1.svs": {"IHC": "1+", "kind": "biopsy"},
-            "x.svs": {"kind": "biopsy"},
+            "x.svs": {"kind": "biopsy", "Case": "C1"},
         },
     )
     joined = her2qp.make_cohort([made], tmp_path / "o.csv", label_column="IHC", where=["kind=biopsy"])
@@ -98,6 +99,7 @@ def test_labels_in_the_metadata_and_where(tmp_path: Path) -> None:
         ("TCGA-E2-A14V", "E2", "3+", {"kind": "Biopsy"}), ("TCGA-AR-A1AK", "AR", "1+", {"kind": "biopsy"})
     ]  # fmt: skip
     assert [out.why for out in joined.left_out] == [Why.NOT_ASKED_FOR, Why.NO_LABEL] and joined.exit_code == 0
+    assert Cohort.read(tmp_path / "o.csv") == joined.cohort
 
 
 def test_the_same_slide_again_is_left_out(tmp_path: Path) -> None:
