@@ -8,31 +8,22 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid5
 
 import shapely
 
+from her2qp.demonstration.annotated import IGNORE, TUMOR, add_slide, annotation, draw_annotated
 from her2qp.demonstration.realslide import fetch_real_slide
 from her2qp.errors import DownloadError, ProjectAccessError, ProjectNotFoundError
-from her2qp.qupath.classes import PathClass, pack_rgb
-from her2qp.qupath.edits import HierarchyEdit
-from her2qp.qupath.objects import ImageType, ObjectType, PathObject, Roi, RoiKind
+from her2qp.qupath.objects import PathObject
 from her2qp.scoring.monitor import Silent
 
 if TYPE_CHECKING:
-    from her2qp.qupath.project import Project
     from her2qp.scoring.monitor import Monitor
     from her2qp.scoring.run import RunResult
 
-_NAMESPACE = UUID("0f6c6f0a-5a53-5f0b-9d43-5f5f2f7a0c11")
-_TUMOR = PathClass(("Tumor",), pack_rgb(200, 0, 0))
-_NECROSIS = PathClass(("Necrosis",), pack_rgb(50, 50, 50))
-_IGNORE = PathClass(("Ignore*",), pack_rgb(180, 180, 180))
 _CASES = ((1, 4101), (3, 4303))
 """HER2 level and seed of each artificial slide; the seeds were not used to train the demonstration model."""
 _SIZE = (12288, 12288)
-_OBJECTIVE_UM = 10.0
-"""Magnification times µm/px: 20x is 0.5 µm/px by the field's convention."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +95,8 @@ def _build(folder: Path, slides: Path, monitor: Monitor) -> Path:
 
     monitor.step("drawing two artificial H&E slides, 12,288 px a side")
     with ProcessPoolExecutor(len(_CASES), mp_context=multiprocessing.get_context("spawn")) as pool:
-        drawn = [pool.submit(_draw, slides / f"artificial-HER2-{level}.svs", level, seed) for level, seed in _CASES]
+        names = {level: slides / f"artificial-HER2-{level}.svs" for level, _ in _CASES}
+        drawn = [pool.submit(draw_annotated, names[level], level, seed, _SIZE) for level, seed in _CASES]
         monitor.step("fetching the real slide CMU-1-Small-Region.svs")
         try:
             real: Path | None = fetch_real_slide(slides)
@@ -114,54 +106,16 @@ def _build(folder: Path, slides: Path, monitor: Monitor) -> Path:
         annotated = dict(future.result() for future in drawn)
     with create_project(folder) as project:
         if real is not None:
-            _add(project, real, list(_example_regions()))
+            add_slide(project, real, list(_example_regions()))
         for path, objects in annotated.items():
-            _add(project, path, objects)
+            add_slide(project, path, objects)
         project.save()
         return project.path
-
-
-def _add(project: Project, slide: Path, objects: list[PathObject]) -> None:
-    from her2qp.slides import open_slide
-
-    with open_slide(slide) as opened:
-        entry = project.add_image(
-            slide,
-            size=opened.size,
-            mpp=opened.mpp,
-            levels=opened.level_sizes,
-            magnification=None if opened.mpp is None else round(_OBJECTIVE_UM / opened.mpp[0]),
-            image_type=ImageType.BRIGHTFIELD_H_E,
-        )
-    entry.edit(HierarchyEdit(add_objects=tuple(objects)))
-    entry.save()
-
-
-def _draw(path: Path, level: int, seed: int) -> tuple[Path, list[PathObject]]:
-    """Draw a slide and annotate it from its ground truth; runs in a process of its own."""
-    from her2qp.slides.artificial import make_artificial_slide
-
-    made = make_artificial_slide(path, her2_level=level, size=_SIZE, seed=seed)
-    outlines = [(_TUMOR, made.tumour), (_NECROSIS, made.necrosis)]
-    objects = [
-        _annotation(f"{path.name}/{path_class}/{index}", polygon, path_class)
-        for path_class, outline in outlines
-        for index, polygon in enumerate(shapely.get_parts(outline.simplify(2.0)))
-        if polygon.area > 0
-    ]
-    return path, objects
 
 
 def _example_regions() -> Iterator[PathObject]:
     """Regions on the real slide: an example of a shape with a hole and of an exclusion, no pathologist's judgement."""
     outline = [(150, 120), (1900, 80), (2100, 1300), (1750, 2650), (900, 2800), (120, 2200), (60, 900)]
     hole = [(900, 900), (1300, 900), (1300, 1400), (900, 1400)]
-    yield _annotation("real/tumor", shapely.Polygon(outline, [hole]), _TUMOR)
-    yield _annotation("real/ignore", shapely.box(1500, 1900, 2050, 2500), _IGNORE)
-
-
-def _annotation(key: str, polygon: shapely.Polygon, path_class: PathClass) -> PathObject:
-    kind = RoiKind.GEOMETRY if len(polygon.interiors) else RoiKind.POLYGON
-    return PathObject(
-        id=uuid5(_NAMESPACE, key), type=ObjectType.ANNOTATION, roi=Roi(kind, polygon), path_class=path_class
-    )
+    yield annotation("real/tumor", shapely.Polygon(outline, [hole]), TUMOR)
+    yield annotation("real/ignore", shapely.box(1500, 1900, 2050, 2500), IGNORE)

@@ -90,16 +90,31 @@ def choose_maps(predictions: Predictions, maps: Sequence[AttentionMap]) -> list[
     ]
 
 
-def _png(each: AttentionMap) -> str:
-    """One pixel a tile on white, enlarged; tiles off the grid of the first one go to the nearest place."""
-    column, row = np.rint((each.positions_um - each.positions_um.min(axis=0)) / each.tile_um).astype(np.int64).T
+def draw_tiles(positions_um: NDArray[np.float64], tile_um: float, colours: NDArray[np.uint8]) -> Image.Image:
+    """Draw one pixel a tile on white, enlarged; tiles off the grid of the first one go to the nearest place.
+
+    Parameters
+    ----------
+    positions_um
+        Tile centres x, y, shape (n, 2).
+    tile_um
+        Side of a tile.
+    colours
+        RGB of each tile, shape (n, 3).
+    """
+    column, row = np.rint((positions_um - positions_um.min(axis=0)) / tile_um).astype(np.int64).T
     # Far apart tissue must not make a huge picture.
     shrink = max(1, int(np.ceil((max(column.max(), row.max()) + 1) / _LARGEST_PX)))
     column, row = column // shrink, row // shrink
     pixels = np.full((row.max() + 1, column.max() + 1, 3), 255, np.uint8)
-    pixels[row, column] = attention_colours(percentile_rank(each.attention))
+    pixels[row, column] = colours
     picture = Image.fromarray(pixels)
     scale = max(1, _LARGEST_PX // max(picture.size))
+    return picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
+
+
+def _png(each: AttentionMap) -> str:
+    colours = attention_colours(percentile_rank(each.attention))
     buffer = io.BytesIO()
-    picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST).save(buffer, "PNG")
+    draw_tiles(each.positions_um, each.tile_um, colours).save(buffer, "PNG")
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
