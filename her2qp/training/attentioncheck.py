@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from her2qp.evaluation import AttentionMap, Predictions, faithfulness_curves
 from her2qp.evaluation.faithfulness import SHARES, Faithfulness
@@ -37,7 +36,7 @@ class JudgedSlides:
     models: Sequence[Model]
 
     def pooled_by(self, model: Model) -> NDArray[np.float32]:
-        """What one model reads of each slide before it names a class, shape (n, w)."""
+        """Tiles of each slide as one model embeds them, weighted by its attention: shape (n, w)."""
         return np.array([_pooled(model, bag) for bag in self.bags])
 
 
@@ -95,13 +94,9 @@ def _curves(model: Model, bag: Bag, seed: int) -> Faithfulness:
 
 @torch.no_grad()
 def _pooled(model: Model, bag: Bag) -> NDArray[np.float32]:
-    read: list[Tensor] = []
-    head = model.get_submodule("head")
-    watching = head.register_forward_pre_hook(lambda module, inputs: read.append(inputs[0]))
-    try:
-        with evaluating(model):
-            model(model.collate([bag]))
-    finally:
-        watching.remove()
-    pooled: NDArray[np.float32] = read[0].flatten().float().cpu().numpy()
+    with evaluating(model):
+        batch = model.collate([bag])
+        tiles = model.embed(batch)
+        _, attention = model.classify_with_attention(tiles, batch)
+    pooled: NDArray[np.float32] = (attention @ tiles).float().cpu().numpy()
     return pooled

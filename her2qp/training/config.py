@@ -27,11 +27,16 @@ from her2qp.training.fit import FitSettings
 from her2qp.training.protocols import CrossValidation, HeldOut, Nested
 from her2qp.training.yamlfile import YamlFile, merged, validated
 
-PRESETS: dict[tuple[str, str], Callable[[int, int], ModelConfig]] = {
-    ("kat", "faithful"): KATConfig.faithful,
-    ("kat", "corrected"): KATConfig.corrected,
+
+def _compact_kat(dimension: int, classes: int) -> KATConfig:
+    sizes = {"depth": 3, "width": 64, "heads": 4, "head_width": 16, "mlp_width": 128, "dropout": 0.25}
+    return KATConfig.corrected(dimension, classes).model_copy(update=sizes)
+
+
+PRESETS: dict[str, dict[str, Callable[[int, int], ModelConfig]]] = {
+    "kat": {"compact": _compact_kat, "corrected": KATConfig.corrected, "faithful": KATConfig.faithful},
 }
-"""Named hyperparameters, by architecture and name."""
+"""Named hyperparameters by architecture; the first ones are taken where none are named."""
 
 
 def _beside_the_file(path: Path, info: ValidationInfo) -> Path:
@@ -54,8 +59,9 @@ class ModelSettings(_Part):
     architecture
         "kat", "abmil" or another of :data:`her2qp.models.registry.ARCHITECTURES`.
     preset
-        Of KAT: "faithful", as published, or "corrected", a pre-norm transformer with a proper Gaussian prior. None:
-        the defaults of the architecture.
+        Of KAT: "compact", "corrected" or "faithful". Faithful is the published model; corrected has its sizes as a
+        regular pre-norm transformer with a proper Gaussian prior; compact is that one in the size that some hundred
+        slides and a processor without a GPU can train. Other architectures have none.
     hyperparameters
         Fields of the architecture's configuration that differ from that; feature dimension and classes come from the
         data.
@@ -65,9 +71,18 @@ class ModelSettings(_Part):
     preset: str | None = None
     hyperparameters: dict[str, JsonValue] = Field(default_factory=dict)
 
+    @model_validator(mode="before")
+    @classmethod
+    def _first_preset(cls, values: Any) -> Any:
+        if not isinstance(values, Mapping) or values.get("preset") is not None:
+            return values
+        architecture = values.get("architecture", "kat")
+        known = PRESETS.get(architecture, {}) if isinstance(architecture, str) else {}
+        return {**values, "preset": next(iter(known), None)}
+
     @model_validator(mode="after")
     def _can_be_built(self) -> ModelSettings:
-        known = [name for architecture, name in PRESETS if architecture == self.architecture]
+        known = PRESETS.get(self.architecture, {})
         if self.preset is not None and self.preset not in known:
             raise ValueError(
                 f"{self.architecture} has no preset {self.preset!r}; known are {', '.join(known) or 'none'}"
@@ -88,7 +103,7 @@ class ModelSettings(_Part):
         """Build an untrained model; its weights are drawn from torch's present random state."""
         below: Mapping[str, Any] = {"dimension": dimension, "classes": classes}
         if self.preset is not None:
-            below = PRESETS[self.architecture, self.preset](dimension, classes).model_dump(mode="json")
+            below = PRESETS[self.architecture][self.preset](dimension, classes).model_dump(mode="json")
         return build_model(self.architecture, merged(below, self.hyperparameters))
 
 
@@ -181,7 +196,7 @@ class TrainingConfig(CohortSettings):
     artificial: bool = False
     data: str | None = None
     external: CohortSettings | None = None
-    model: ModelSettings = ModelSettings()
+    model: ModelSettings = Field(default_factory=ModelSettings)
     fit: FitSettings = FitSettings()
     protocol: Protocol = CrossValidation()
     judging: JudgingSettings = JudgingSettings()

@@ -53,11 +53,11 @@ class FitSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(default=200, ge=1)
-    learning_rate: float = Field(default=1e-4, gt=0)
-    weight_decay: float = Field(default=0.0, ge=0)
-    batch_size: int = Field(default=32, ge=1)
-    patience: int = Field(default=20, ge=1)
+    epochs: int = Field(default=100, ge=1)
+    learning_rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
+    batch_size: int = Field(default=16, ge=1)
+    patience: int = Field(default=15, ge=1)
     balanced: bool = True
     standardise: bool = True
     drop_tiles: float = Field(default=0.0, ge=0, lt=1)

@@ -48,7 +48,7 @@ def test_what_is_echoed_reads_back_as_the_same(tmp_path: Path) -> None:
     echo = tmp_path / "echo.yaml"
     echo.write_text(config.to_yaml(), encoding="utf-8")
     assert read_config(echo) == config
-    assert "patience: 20" in config.to_yaml(), "defaults are echoed too"
+    assert "patience: 15" in config.to_yaml(), "defaults are echoed too"
 
 
 def test_a_preset_is_the_published_model_with_what_differs(tmp_path: Path) -> None:
@@ -56,6 +56,13 @@ def test_a_preset_is_the_published_model_with_what_differs(tmp_path: Path) -> No
     published = KATConfig.faithful(512)
     anchors = published.anchors.model_copy(update={"area_um2": 1e6})
     assert built == published.model_copy(update={"depth": 3, "anchors": anchors})
+
+
+def test_kat_is_compact_unless_another_preset_is_named() -> None:
+    settings = make_config(cohort="a.csv", output="out").model
+    assert (settings.architecture, settings.preset) == ("kat", "compact")
+    assert settings.build(512, 4).config.width == 64
+    assert make_config(cohort="a.csv", output="out", model={"architecture": "abmil"}).model.preset is None
 
 
 def test_options_count_in_place_of_the_file(tmp_path: Path) -> None:
@@ -76,7 +83,7 @@ def test_options_count_in_place_of_the_file(tmp_path: Path) -> None:
         ("  cohort: /elsewhere/cohort.csv", "  features: f", 13, "external.cohort: is missing"),
         ("du2025", "du2024", 12, "protocol: Input tag 'du2024'"),
         ("protocol: du2025", "protocol:\n  kind: nested\n  folds: 1", 14, "protocol.folds"),
-        ("faithful", "original", 5, "model: kat has no preset 'original'; known are faithful, corrected"),
+        ("faithful", "original", 5, "model: kat has no preset 'original'; known are compact, corrected, faithful"),
         ("depth: 3", "depth: 1", 5, "model: hyperparameters of kat: depth"),
         ("depth: 3", "classes: 3", 5, "model: classes comes from the data"),
         ("architecture: kat", "architecture: cnn", 5, "model: cnn has no preset"),
