@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
 
 from her2qp.errors import TrainingError
 from her2qp.models.kat import KATConfig
 from her2qp.training.config import TrainingConfig, make_config, read_config
 
+EXAMPLES = Path(__file__).parents[2] / "examples"
 FULL = """\
 cohort: tables/cohort.csv
 features: features
@@ -122,3 +124,23 @@ def test_a_configuration_without_a_file() -> None:
         make_config(cohort="a.csv", output="out", fit={"epochs": 0})
     with pytest.raises(TrainingError, match="Known are kat, abmil"):
         make_config(cohort="a.csv", output="out", model={"architecture": "cnn"})
+
+
+def fields_of(values: object) -> object:
+    return {name: fields_of(value) for name, value in values.items()} if isinstance(values, dict) else None
+
+
+def test_the_example_names_every_setting_with_its_default() -> None:
+    example = read_config(EXAMPLES / "crossval.yaml")
+    folder = EXAMPLES.absolute()
+    defaults = make_config(cohort=folder / "cohort.csv", features=folder / "features", output=folder / "run")
+    assert example == defaults
+    assert fields_of(yaml.safe_load((EXAMPLES / "crossval.yaml").read_text())) == fields_of(
+        yaml.safe_load(defaults.to_yaml())
+    )
+
+
+def test_the_example_of_du_et_al_is_the_published_model_and_protocol() -> None:
+    example = read_config(EXAMPLES / "du2025.yaml")
+    assert example.model.build(512, 4).config == KATConfig.faithful(512)
+    assert (example.protocol.kind, example.protocol.folds, example.fit.drop_tiles) == ("du2025", 5, 0.5)
