@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import zipfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from her2qp.errors import Her2qpError
 Column = NDArray[np.str_] | NDArray[np.float64]
 
 _LARGEST_BYTES = 256 << 20
+_MOST_CELLS = 20_000_000
+"""A small file can claim millions of empty cells."""
 _EXCEL = (".xlsx", ".xlsm")
 _DELIMITERS = ",;\t"
 
@@ -92,7 +94,8 @@ def _csv_rows(file: Path, error: type[Her2qpError]) -> list[list[str]]:
         with file.open(encoding="utf-8-sig", newline="") as opened:
             heading = opened.readline()
             opened.seek(0)
-            return list(csv.reader(opened, delimiter=max(_DELIMITERS, key=heading.count), strict=True))
+            reader = csv.reader(opened, delimiter=max(_DELIMITERS, key=heading.count), strict=True)
+            return _bounded(reader, file, error)
     except UnicodeDecodeError as problem:
         raise error("this is not a table in CSV with UTF-8", where=file, remedy="Save it as CSV UTF-8.") from problem
     except csv.Error as problem:
@@ -114,16 +117,44 @@ def _excel_rows(file: Path, error: type[Her2qpError]) -> list[list[str]]:
                 raise error(f"the table is larger than {4 * _LARGEST_BYTES >> 20} MiB when unpacked", where=file)
         workbook = load_workbook(file, read_only=True, data_only=True)
         try:
-            rows = [[*map(_cell_text, row)] for row in workbook.worksheets[0].iter_rows(values_only=True)]
+            sheet = workbook.worksheets[0]
+            sheet.reset_dimensions()  # those that the file claims may be huge
+            return _padded(_bounded(_excel_texts(sheet.iter_rows(values_only=True)), file, error), file, error)
         finally:
             workbook.close()
-        width = max(map(len, rows), default=0)
-        return [row + [""] * (width - len(row)) for row in rows]
     except (Her2qpError, OSError):
         raise
     # openpyxl has no error of its own for a damaged workbook: whatever its XML and zip readers meet comes through.
     except Exception as problem:
         raise error(f"the Excel file cannot be read ({type(problem).__name__}: {problem})", where=file) from problem
+
+
+def _excel_texts(rows: Iterable[Sequence[object]]) -> Iterator[list[str]]:
+    """Rows as text, each up to its last cell that holds something."""
+    for row in rows:
+        texts = [*map(_cell_text, row)]
+        while texts and not texts[-1]:
+            texts.pop()
+        yield texts
+
+
+def _bounded(rows: Iterable[list[str]], file: Path, error: type[Her2qpError]) -> list[list[str]]:
+    """Rows that hold something, as long as memory is sure to hold them."""
+    kept, cells = [], 0
+    for row in rows:
+        cells += len(row)
+        if cells > _MOST_CELLS:
+            raise error(f"the table has more than {_MOST_CELLS:,} cells", where=file)
+        if row:
+            kept.append(row)
+    return kept
+
+
+def _padded(rows: list[list[str]], file: Path, error: type[Her2qpError]) -> list[list[str]]:
+    width = max(map(len, rows), default=0)
+    if width * len(rows) > _MOST_CELLS:
+        raise error(f"the table has more than {_MOST_CELLS:,} cells", where=file)
+    return [row + [""] * (width - len(row)) for row in rows]
 
 
 def _cell_text(value: object) -> str:

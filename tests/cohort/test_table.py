@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from her2qp import tabular
 from her2qp.cohort import Cohort, CohortRow
 from her2qp.cohort.patients import patient_in, slide_stem, tcga_patient, tcga_site
 from her2qp.errors import CohortError
@@ -96,6 +97,26 @@ def test_an_unreadable_table_gets_one_sentence(tmp_path: Path, name: str, conten
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CohortError, match=sentence):
         Cohort.read(tmp_path / name)
+
+
+def test_a_small_file_that_claims_a_huge_table_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    monkeypatch.setattr(tabular, "_MOST_CELLS", 1000)
+    book = openpyxl.Workbook()
+    for row in [("PATIENT", "FILENAME", "HER2"), (1, "a.svs", 3), (2, "b.svs", 0)]:
+        book.active.append(row)
+    book.active.cell(1_000_000, 3).value = None
+    book.save(tmp_path / "sparse.xlsx")
+    assert len(Cohort.read(tmp_path / "sparse.xlsx")) == 2
+    book.active.cell(400, 40).value = "far"
+    book.active.cell(800, 2).value = "x"
+    for k in range(100):
+        book.active.cell(10 + k, 1).value = "x"
+    book.save(tmp_path / "wide.xlsx")
+    (tmp_path / "commas.csv").write_text("PATIENT,FILENAME,HER2\n" + "," * 2000, encoding="utf-8")
+    for name in ("wide.xlsx", "commas.csv"):
+        with pytest.raises(CohortError, match="more than 1,000 cells"):
+            Cohort.read(tmp_path / name)
 
 
 def test_names_tell_patient_and_site() -> None:
