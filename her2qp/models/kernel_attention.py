@@ -73,9 +73,9 @@ class GaussianAttention:
             if piece.strangers is None and float(scores.detach().aminmax()[1] - scores.detach().aminmax()[0]) < WIDEST:
                 return self._gather_alike(scores, values, exponents, count)
             queries = queries.expand(-1, int(piece.kernels.max()) + 1, -1)
-        scores = _scores(queries[:, piece.kernels[:count]], keys)
+        scores = _scores(_take(queries, piece.kernels[:count]), keys)
         if self.mode == "bias":
-            scores += exponents
+            scores = scores.add_(exponents)
         elif piece.strangers is not None:
             scores = scores.masked_fill(piece.strangers, -torch.inf)
         highest = scores.detach().amax(dim=-1)
@@ -114,12 +114,12 @@ class GaussianAttention:
         exponents = piece.log_gaussian(near, self.variance_um2).mT
         if self.mode == "bias":
             rows = piece.kernels[:near]
-            return torch.softmax(_scores(queries, keys[:, rows]) + exponents, dim=-1) @ values[:, rows]
-        scores = _scores(queries, keys[:, piece.kernels])
+            return torch.softmax(_scores(queries, _take(keys, rows)).add_(exponents), dim=-1) @ _take(values, rows)
+        scores = _scores(queries, _take(keys, piece.kernels))
         if piece.strangers is not None:
             scores = scores.masked_fill(piece.strangers.mT, -torch.inf)
         weights = torch.softmax(scores, dim=-1)[..., :near] * exponents.exp()
-        return weights @ values[:, piece.kernels[:near]]
+        return weights @ _take(values, piece.kernels[:near])
 
     def share_of_one(self, piece: Neighbourhood) -> Tensor:
         """What is left of a value that all kernels have in common when the tiles of a piece read it, shape (t,)."""
@@ -146,7 +146,7 @@ class GaussianAttention:
         """
         near = piece.count_near(self.variance_um2)
         rows = piece.kernels[:near]
-        queries = queries if queries.shape[1] == 1 else queries[:, rows]
+        queries = queries if queries.shape[1] == 1 else _take(queries, rows)
         exponents = _scores(queries, keys) + piece.log_gaussian(near, self.variance_um2)
         attention = (exponents - log_mass[:, rows, None]).exp().mean(dim=0)
         traced: Tensor = weights[rows] @ attention
@@ -183,6 +183,11 @@ def merge(pieces: Sequence[Neighbourhood], parts: Sequence[Gathered], kernels: i
 
 def _rows(pieces: Sequence[Neighbourhood], counts: Sequence[int]) -> Tensor:
     return torch.cat([piece.kernels[:count] for piece, count in zip(pieces, counts, strict=True)])
+
+
+def _take(states: Tensor, rows: Tensor) -> Tensor:
+    # Heads are the middle of three dimensions in memory: rows are copied whole.
+    return states.transpose(0, 1).index_select(0, rows).transpose(0, 1)
 
 
 def _scores(queries: Tensor, keys: Tensor) -> Tensor:

@@ -8,16 +8,12 @@ from typing import Literal, NamedTuple, cast
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import linear
-from torch.utils.checkpoint import checkpoint
 
 from her2qp.models.attention import KernelReading
 from her2qp.models.kernel_attention import Gathered, GaussianAttention, merge
-from her2qp.models.neighbourhoods import Layout, Neighbourhood
+from her2qp.models.memory import TILES_A_STEP, run_step
+from her2qp.models.neighbourhoods import Layout, Neighbourhood, sizes
 from her2qp.models.pooling import segment_softmax, segment_sums
-
-TILES_A_STEP = 8192
-"""Tiles that go through a block together. In training, more of them are forgotten on the way and computed anew for
-the gradients, so that memory grows with what a step holds, and with one state of each tile a block."""
 
 
 class Tokens(NamedTuple):
@@ -88,10 +84,10 @@ class KernelAttentionBlock(nn.Module):
         heads = KernelHeads(*(self._heads(kernels, part) for part in range(3)))
         updated: list[Tensor] = []
         parts: list[Gathered] = []
-        remember = len(tokens.tiles) <= TILES_A_STEP or not torch.is_grad_enabled()
-        for tiles, pieces in layout.steps(TILES_A_STEP):
-            arguments = (tokens.tiles[tiles], pieces, heads, attention, tiles_go_on)
-            step = self._step(*arguments) if remember else checkpoint(self._step, *arguments, use_reentrant=False)
+        runs = layout.steps(TILES_A_STEP)
+        for tiles, pieces in zip(torch.split(tokens.tiles, [sum(sizes(run)) for run in runs]), runs, strict=True):
+            arguments = (tiles, pieces, heads, attention, tiles_go_on)
+            step = run_step(self._step, *arguments, tiles=len(tokens.tiles))
             updated.append(step[0])
             parts += step[1]
         attended, log_mass = merge(layout.pieces, parts, len(bag_of_kernel))
@@ -119,13 +115,11 @@ class KernelAttentionBlock(nn.Module):
         tiles_go_on: bool,
     ) -> tuple[Tensor, list[Gathered]]:
         normed = self.norm(tiles)
-        keys, values = self._heads(normed, 1), self._heads(normed, 2)
-        start = pieces[0].tiles.start
-        slices = [slice(piece.tiles.start - start, piece.tiles.stop - start) for piece in pieces]
+        keys, values = (torch.split(self._heads(normed, part), sizes(pieces), dim=1) for part in (1, 2))
         with full_precision(tiles):
             parts = [
-                attention.gather(piece, kernels.queries, keys[:, rows], values[:, rows])
-                for piece, rows in zip(pieces, slices, strict=True)
+                attention.gather(piece, kernels.queries, *read)
+                for piece, *read in zip(pieces, keys, values, strict=True)
             ]
         if not tiles_go_on:
             return tiles, parts
@@ -136,11 +130,11 @@ class KernelAttentionBlock(nn.Module):
             projection, dropout = cast(tuple[nn.Linear, nn.Dropout], tuple(self.out))
             common = linear(_join_heads(kernels.values), projection.weight)
             return self._update(base, dropout(shares[:, None] * common + projection.bias)), parts
-        queries = self._heads(normed, 0)
+        queries = torch.split(self._heads(normed, 0), sizes(pieces), dim=1)
         with full_precision(tiles):
             received = [
-                attention.receive(piece, queries[:, rows], kernels.keys, kernels.values)
-                for piece, rows in zip(pieces, slices, strict=True)
+                attention.receive(piece, asking, kernels.keys, kernels.values)
+                for piece, asking in zip(pieces, queries, strict=True)
             ]
         return self._update(base, self.out(_join_heads(torch.cat(received, dim=1)))), parts
 

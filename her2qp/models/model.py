@@ -18,6 +18,7 @@ from torch.nn.functional import cross_entropy
 from her2qp.errors import ModelError
 from her2qp.models.bag import Bag, BagBatch, collate, singletons
 from her2qp.models.heads import HeadKind
+from her2qp.models.memory import TILES_A_STEP, run_step
 
 SINGLETONS_AT_ONCE = 1024
 """Tiles that go through a model together when each is judged by itself."""
@@ -105,7 +106,11 @@ class Model(nn.Module, ABC):
 
     def embed(self, batch: BagBatch) -> Tensor:
         """Standardise and embed the features of a batch, shape (n, w)."""
-        return self.embed_standardised((batch.features - self.feature_mean) / self.feature_std)
+        parts = torch.split(batch.features, TILES_A_STEP)
+        return torch.cat([run_step(self._embed_part, part, tiles=len(batch.features)) for part in parts])
+
+    def _embed_part(self, features: Tensor) -> Tensor:
+        return self.embed_standardised((features - self.feature_mean).div_(self.feature_std))
 
     def forward(self, batch: BagBatch) -> Tensor:
         """Logits of a batch, shape (b, c)."""

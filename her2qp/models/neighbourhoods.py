@@ -70,8 +70,8 @@ class Neighbourhood:
     def log_gaussian(self, near: int, variance_um2: float) -> Tensor:
         """-d²/2σ² between the first kernels and the tiles, shape (near, t), float32; -∞ between bags."""
         # Differences, not |q|² - 2qk + |k|²: the latter cancels to nothing in float32.
-        distances = torch.cdist(self.kernels_um[:near], self.tiles_um, compute_mode="donot_use_mm_for_euclid_dist")
-        exponents = distances.square_().div_(-2 * variance_um2)
+        across, along = (self.kernels_um[:near, axis, None] - self.tiles_um[:, axis] for axis in (0, 1))
+        exponents = across.square_().add_(along.square_()).div_(-2 * variance_um2)
         return exponents if self.strangers is None else exponents.masked_fill_(self.strangers[:near], -torch.inf)
 
     def kernels_of_tiles(self) -> Tensor | int:
@@ -98,15 +98,19 @@ class Layout:
         """Put rows (n, …) from the order of the layout into that of the batch."""
         return torch.empty_like(values).index_copy(0, self.order, values)
 
-    def steps(self, tiles: int) -> Iterator[tuple[slice, tuple[Neighbourhood, ...]]]:
-        """Runs of pieces with about so many tiles, and which tiles these are."""
-        run: list[Neighbourhood] = []
+    def steps(self, tiles: int) -> list[tuple[Neighbourhood, ...]]:
+        """Runs of pieces that hold about so many tiles."""
+        runs: list[list[Neighbourhood]] = [[]]
         for piece in self.pieces:
-            if run and piece.tiles.stop - run[0].tiles.start > tiles:
-                yield slice(run[0].tiles.start, run[-1].tiles.stop), tuple(run)
-                run = []
-            run.append(piece)
-        yield slice(run[0].tiles.start, run[-1].tiles.stop), tuple(run)
+            if runs[-1] and piece.tiles.stop - runs[-1][0].tiles.start > tiles:
+                runs.append([])
+            runs[-1].append(piece)
+        return [tuple(run) for run in runs]
+
+
+def sizes(pieces: Sequence[Neighbourhood]) -> list[int]:
+    """How many tiles each piece has."""
+    return [piece.tiles.stop - piece.tiles.start for piece in pieces]
 
 
 def lay_out(batch: BagBatch) -> Layout:

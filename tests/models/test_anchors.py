@@ -73,8 +73,8 @@ def test_two_centroids_with_one_nearest_tile() -> None:
     # Split into left and right, both halves have their centroid near the tile in the middle.
     cross = np.array([[0, 0], [0, 20], [9, 10], [18, 0], [18, 20]]) * 112.0
     area = 4 * 112.0**2
-    kept = [place_anchors(cross, 112.0, AnchorConfig(area_um2=area, seed=s, duplicates="keep")) for s in range(30)]
-    dropped = [place_anchors(cross, 112.0, AnchorConfig(area_um2=area, seed=s)) for s in range(30)]
+    kept = [place_anchors(cross, 112.0, AnchorConfig(area_um2=area, seed=s, duplicates="keep")) for s in range(100)]
+    dropped = [place_anchors(cross, 112.0, AnchorConfig(area_um2=area, seed=s)) for s in range(100)]
     assert {len(anchors) for anchors in kept} == {2}
     assert {len(anchors) for anchors in dropped} == {1, 2}
     for one, other in zip(kept, dropped, strict=True):

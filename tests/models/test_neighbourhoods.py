@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from her2qp.models import kernel_block, neighbourhoods
+from her2qp.models import kernel_block, memory, neighbourhoods
 from her2qp.models.bag import Bag, collate
 from her2qp.models.kat import KAT
 from her2qp.models.neighbourhoods import SMALL_BAGS, lay_out
@@ -54,6 +54,7 @@ def test_near_kernels_stand_for_all(
 ) -> None:
     monkeypatch.setattr(neighbourhoods, "TILES_AT_ONCE", 64)
     monkeypatch.setattr(kernel_block, "TILES_A_STEP", 500)
+    monkeypatch.setattr(memory, "REMEMBERED", 1000)
     model = make_kat(mask_mode=mask_mode, residual="pre", readout="all_exits")
     bag = model.prepare(make_bag(3000))
     # Tissue of which every anchor was dropped: its tiles read the nearest there is, however far.
@@ -70,6 +71,7 @@ def test_near_kernels_stand_for_all(
 
     local = outcome()
     monkeypatch.setattr(neighbourhoods, "NEGLIGIBLE", np.inf)
+    monkeypatch.setattr(memory, "REMEMBERED", 10_000)
     for found, dense in zip(local, outcome(), strict=True):
         assert (found - dense).abs().max() < 1e-4 * dense.abs().max()
 
