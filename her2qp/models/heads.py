@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn.functional import logsigmoid, pad, softplus
 
 from her2qp.errors import ModelError
+from her2qp.models.precision import full_precision
 
 HeadKind = Literal["categorical", "binary", "corn", "cumulative"]
 
@@ -37,7 +38,8 @@ class Head(nn.Linear, ABC):
 
     def scores(self, pooled: Tensor) -> Tensor:
         """Scores (…, s), float32, of what was read (…, w); linear, so that the mean of scores is that of the mean."""
-        return super().forward(pooled).float()
+        with full_precision(pooled):
+            return super().forward(pooled.float())
 
     @abstractmethod
     def logits(self, scores: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ gather from the tiles around them, hand back to them, and are all that the class
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal, cast
 
@@ -17,11 +18,13 @@ from torch import Tensor, nn
 from her2qp.models.anchors import AnchorConfig, place_anchors
 from her2qp.models.attention import KernelReading, Readout, read_out
 from her2qp.models.bag import Bag, BagBatch
+from her2qp.models.contrast import KernelContrast, thinned
 from her2qp.models.heads import make_head
 from her2qp.models.kernel_attention import GaussianAttention, MaskMode
 from her2qp.models.kernel_block import KernelAttentionBlock, Tokens
 from her2qp.models.model import Model, ModelConfig
 from her2qp.models.neighbourhoods import Layout, lay_out
+from her2qp.models.precision import full_precision
 
 
 class KATConfig(ModelConfig):
@@ -41,6 +44,11 @@ class KATConfig(ModelConfig):
         depends on the size of the slide. "bias": inside the softmax.
     readout
         Which attention is shown; see :mod:`her2qp.models.attention`.
+    contrast
+        Weight of the kernel contrastive term beside the cross-entropy in training, published as 0.1; 0: none. It takes
+        two more passes a step, and a bundle more than twice as large. See :mod:`her2qp.models.contrast`.
+    contrast_drop, contrast_momentum
+        At most so many of the tiles are dropped from a view; how slowly the model that sees the other view follows.
     anchors
         Where kernels sit. The Gaussian of block l has σ² = ``anchors.area_um2 * 2**l``.
     """
@@ -55,6 +63,9 @@ class KATConfig(ModelConfig):
     residual: Literal["normed", "pre"] = "normed"
     mask_mode: MaskMode = "multiply"
     readout: Readout = "two_hop"
+    contrast: float = Field(default=0.0, ge=0, le=1e3)
+    contrast_drop: float = Field(default=0.6, ge=0, lt=1)
+    contrast_momentum: float = Field(default=0.99, ge=0, lt=1)
     anchors: AnchorConfig = AnchorConfig()
 
     @classmethod
@@ -95,6 +106,7 @@ class KAT(Model):
         )
         head = make_head(config.head, config.width, config.classes)
         self.head = nn.Sequential(nn.LayerNorm(config.width), head)
+        self.contrast = self._make_contrast() if config.contrast else None
 
     @property
     def config(self) -> KATConfig:
@@ -120,18 +132,45 @@ class KAT(Model):
         """Logits (b, c), and attention (n,) by the configured read-out."""
         layout = lay_out(batch)
         logits, readings, exits = self._run(tiles, batch, layout)
-        return logits, read_out(self.config.readout, readings, exits, batch, layout)
+        with full_precision(tiles):
+            return logits, read_out(self.config.readout, readings, exits, batch, layout)
+
+    def loss(self, logits: Tensor, labels: Tensor, batch: BagBatch) -> Tensor:
+        """Cross-entropy, and in training the kernel contrastive term of two thinned views, if there is one."""
+        loss = super().loss(logits, labels, batch)
+        if self.contrast is None or not self.training:
+            return loss
+        self.contrast.follow(self)
+        states = self.kernel_states(thinned(batch, self.config.contrast_drop))
+        with torch.no_grad():
+            wanted = cast(KAT, self.contrast.follower).kernel_states(thinned(batch, self.config.contrast_drop))
+        return loss + self.config.contrast * self.contrast.distance(states, wanted)
+
+    def kernel_states(self, batch: BagBatch) -> Tensor:
+        """States of the kernels after all blocks but the last, one below the other, shape ((depth - 1) k, w)."""
+        layout = lay_out(batch)
+        return torch.cat([tokens.kernels for tokens, *_ in self._blocks(self.embed(batch), batch, layout)])
+
+    def _make_contrast(self) -> KernelContrast:
+        follower = KAT(self.config.model_copy(update={"contrast": 0.0}))
+        follower.load_state_dict(self.state_dict())
+        return KernelContrast(follower, self.config.width, self.config.dropout, self.config.contrast_momentum)
 
     def _run(self, tiles: Tensor, batch: BagBatch, layout: Layout) -> tuple[Tensor, list[KernelReading], list[Tensor]]:
+        steps = list(self._blocks(tiles, batch, layout))
+        tokens, *_ = steps[-1]
+        last = cast(KernelAttentionBlock, self.blocks[-1])
+        class_tokens, weights = last.conclude(tokens, batch.bag_of_anchor)
+        exits = [*(weights for *_, weights in steps), weights]
+        return self.head(class_tokens), [reading for _, reading, _ in steps], exits
+
+    def _blocks(self, tiles: Tensor, batch: BagBatch, layout: Layout) -> Iterator[tuple[Tokens, KernelReading, Tensor]]:
+        """What each block but the last makes of the tokens, and what was read in it."""
         # Kernels are all the same until they have read something, and are kept as one until then.
         tokens = Tokens(tiles[layout.order], self.kernel_token[None], self.class_token.expand(len(batch), -1))
-        readings, exits = [], []
         bags = batch.bag_of_anchor
-        *blocks, last = (cast(KernelAttentionBlock, block) for block in self.blocks)
+        *blocks, _ = (cast(KernelAttentionBlock, block) for block in self.blocks)
         for level, block in enumerate(blocks):
             attention = GaussianAttention(self.config.anchors.area_um2 * 2**level, self.config.mask_mode)
             tokens, reading, weights = block(tokens, layout, bags, attention, tiles_go_on=block is not blocks[-1])
-            readings.append(reading)
-            exits.append(weights)
-        class_tokens, weights = last.conclude(tokens, bags)
-        return self.head(class_tokens), readings, [*exits, weights]
+            yield tokens, reading, weights

@@ -14,6 +14,7 @@ from her2qp.models.kernel_attention import Gathered, GaussianAttention, merge
 from her2qp.models.memory import TILES_A_STEP, run_step
 from her2qp.models.neighbourhoods import Layout, Neighbourhood, sizes
 from her2qp.models.pooling import segment_softmax, segment_sums
+from her2qp.models.precision import full_precision
 
 
 class Tokens(NamedTuple):
@@ -156,11 +157,6 @@ class KernelAttentionBlock(nn.Module):
         state = base + attended
         changed: Tensor = state + self.mlp(state)
         return changed
-
-
-def full_precision(tensor: Tensor) -> torch.autocast:
-    """Where autocast is on, switch it off for a while."""
-    return torch.autocast(tensor.device.type, enabled=False)
 
 
 def _join_heads(attended: Tensor) -> Tensor:

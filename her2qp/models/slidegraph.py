@@ -193,4 +193,4 @@ class SlideGraph(Model):
             logits = self.head.logits(scores).sum(dim=0)
             slopes = [torch.autograd.grad(logit, scores, retain_graph=True)[0] for logit in logits]
         slopes_of_bag = torch.stack(slopes, dim=1)
-        return torch.einsum("mcs,ms->mc", slopes_of_bag[graph.bag_of_node], self.head.scores(states).detach())
+        return (slopes_of_bag[graph.bag_of_node] * self.head.scores(states).detach()[:, None]).sum(dim=-1)
