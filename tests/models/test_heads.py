@@ -120,7 +120,7 @@ def test_every_architecture_learns_an_order_with_every_head(
         labels.append(number % classes)
     torch.manual_seed(1)
     model = build_model(architecture, {"dimension": 12, "classes": classes, "head": kind} | SMALL.get(architecture, {}))
-    settings = FitSettings(epochs=40, learning_rate=2e-2, batch_size=8)
+    settings = FitSettings(epochs=60, learning_rate=2e-2, batch_size=8)
     losses = fit(model, Examples(bags, labels), None, settings).epochs
     assert losses[-1].training_loss < 0.9 * losses[0].training_loss
     probabilities = np.stack([model.judge(bag)[0].softmax(dim=0) for bag in bags])
