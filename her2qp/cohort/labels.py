@@ -1,7 +1,8 @@
 """What people write for a HER2 result, and which class it is.
 
 ASCO/CAP: IHC 0 and 1+ are negative, 3+ is positive, and ISH decides a 2+. HER2-low is 1+, or 2+ without
-amplification; ultralow is a part of IHC 0. ISH never overrules an IHC other than 2+.
+amplification; ultralow is a part of IHC 0. ISH never overrules another IHC: a 3+ is positive without amplification,
+and a 0 or 1+ with it is neither negative nor positive for sure.
 """
 
 from __future__ import annotations
@@ -112,6 +113,8 @@ def class_of(text: str, scheme: Scheme, ish: str = "") -> str | None:
     amplified = read_ish(ish) if statement.is_amplified is None else statement.is_amplified
     if scheme is Scheme.GRADES:
         found = statement.grade
+    elif statement.grade in ("0", "1+") and amplified:
+        raise CohortError(f"{text!r} contradicts its ISH result, which is positive")
     else:
         is_positive = _is_positive(statement, amplified)
         found = _group(statement, is_positive) if scheme is Scheme.LOW else _status(is_positive)

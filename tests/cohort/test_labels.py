@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pytest
 
 from her2qp.cohort.labels import CLASSES, Scheme, class_of, read_ish, scheme_of
@@ -63,7 +66,16 @@ def test_in_situ_hybridisation_decides_a_two_plus(text: str, ish: str, low: str,
 
 def test_in_situ_hybridisation_decides_nothing_else() -> None:
     assert classes_of("3+", "negative") == ("3+", "positive", "positive")
-    assert classes_of("0", "amplified") == ("0", "0", "negative")
+    assert classes_of("0", "amplified") == ("0", UNDECIDED, UNDECIDED)
+
+
+def test_the_clinical_table_of_tcga_is_mapped_as_its_groups_say(shared: Path) -> None:
+    with (shared / "data" / "labels" / "tcga_brca_her2_ihc_labels_derived.csv").open(encoding="utf-8") as file:
+        rows = [*csv.DictReader(file)]
+    groups = {"zero": "0", "low": "low", "positive": "positive"}
+    wanted = [groups.get(row["group"], UNDECIDED) for row in rows]
+    assert [classes_of(row["her2_ihc_score"], row["her2_fish_status"])[1] for row in rows] == wanted
+    assert len(rows) == 622 and wanted.count(UNDECIDED) == 28
 
 
 @pytest.mark.parametrize(
