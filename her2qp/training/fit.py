@@ -53,7 +53,7 @@ class FitSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: int = Field(default=100, ge=1)
+    epochs: int = Field(default=50, ge=1)
     learning_rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-2, ge=0)
     batch_size: int = Field(default=16, ge=1)
