@@ -158,13 +158,13 @@ def evaluate(
         from her2qp.training.yamlfile import validated
 
         given = {"cohort": cohort, "features": features, "label_column": label_column, "tile_um": tile_um}
-        judging = {"clinical": clinical or (), **({} if seed is None else {"seed": seed})}
+        judging = _without_none({"clinical": clinical, "seed": seed})
         with TrainingProgress() as monitor:
             done = evaluate_bundle(
                 bundle,
                 validated(CohortSettings, {**given, "tiles": {"extractor": extractor}}),
                 out,
-                validated(JudgingSettings, judging),
+                validated(JudgingSettings, judging) if judging else None,
                 monitor,
             )
         _show(done, as_json)

@@ -22,7 +22,10 @@ from her2qp.training.data import LabelledBags
 
 Verb = Literal["train", "crossval"]
 
-_RECORD, _CONFIG, _LOCK = "run.json", "config.yaml", ".lock"
+CONFIG = "config.yaml"
+"""The configuration of a run, every default filled in."""
+
+_RECORD, _LOCK = "run.json", ".lock"
 _DECISIVE = ("model", "fit", "protocol")
 _LARGEST_BYTES = 16 << 20
 
@@ -96,7 +99,7 @@ class RunFolder:
             started = begun.date()
             facts = {"started": begun.isoformat(), "decisive": decisive, **_facts(config, data), "versions": versions()}
             write_json(record, facts)
-        write_atomically(path / _CONFIG, config.to_yaml().encode())
+        write_atomically(path / CONFIG, config.to_yaml().encode())
         return cls(path, started)
 
     def model_folder(self, number: int) -> Path:

@@ -13,13 +13,13 @@ from her2qp.models.bundle_config import Training
 from her2qp.models.ensemble import Ensemble
 from her2qp.provenance import versions
 from her2qp.training.casesfile import read_learnt_cases, write_cases
-from her2qp.training.config import CohortSettings, JudgingSettings, TrainingConfig
+from her2qp.training.config import CohortSettings, JudgingSettings, TrainingConfig, read_config
 from her2qp.training.data import LabelledBags
 from her2qp.training.judging import Judgement, judge_cohort, judge_groups
 from her2qp.training.member import Member, train_member
 from her2qp.training.monitor import Monitor, Silent
 from her2qp.training.protocols import Groups, check_classes, check_counts, learnt_rows, training_group
-from her2qp.training.runfolder import RunFolder, is_run, read_record
+from her2qp.training.runfolder import CONFIG, RunFolder, is_run, read_record
 
 BUNDLE = "bundle"
 """Name of the bundle in the folder of a run."""
@@ -169,7 +169,7 @@ def evaluate_bundle(
     output
         Folder that gets ``evaluation.html``, ``evaluation.json`` and the predictions.
     judging
-        How to judge.
+        How to judge; None: as the run was judged, or by default.
     monitor
         Is told what happens.
 
@@ -185,13 +185,20 @@ def evaluate_bundle(
     model = Bundle.load(path / BUNDLE if is_run(path) else path)
     data = LabelledBags.load(cohort, watched)
     watched.step("Judging")
-    judged = judge_cohort(model, data, judging or JudgingSettings(), known)
+    judged = judge_cohort(model, data, judging or _judging_of(path), known)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"the folder cannot be made ({error.strerror})", where=folder) from error
     report = judged.write(folder, "evaluation", model.notice)
     return Run(folder, model, (), judged.evaluation, report)
+
+
+def _judging_of(path: Path) -> JudgingSettings:
+    """How a run was judged, but for the clinical columns, which other patients may lack."""
+    if not is_run(path):
+        return JudgingSettings()
+    return read_config(path / CONFIG).judging.model_copy(update={"clinical": ()})
 
 
 def _load(config: TrainingConfig, monitor: Monitor, fewest_patients: int) -> LabelledBags:
