@@ -11,6 +11,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from her2qp.models.bag import BagBatch
+from her2qp.models.dropout import Dropout
 from her2qp.models.heads import make_head
 from her2qp.models.model import Model, ModelConfig
 from her2qp.models.pooling import bag_softmax, bag_sums
@@ -48,9 +49,9 @@ class ABMIL(Model):
     def __init__(self, config: ABMILConfig) -> None:
         super().__init__(config)
         self._config = config
-        self.embedding = nn.Sequential(nn.Linear(config.dimension, config.width), nn.ReLU(), nn.Dropout(config.dropout))
-        self.content = nn.Sequential(nn.Linear(config.width, config.gate_width), nn.Tanh(), nn.Dropout(config.dropout))
-        self.gate = nn.Sequential(nn.Linear(config.width, config.gate_width), nn.Sigmoid(), nn.Dropout(config.dropout))
+        self.embedding = nn.Sequential(nn.Linear(config.dimension, config.width), nn.ReLU(), Dropout(config.dropout))
+        self.content = nn.Sequential(nn.Linear(config.width, config.gate_width), nn.Tanh(), Dropout(config.dropout))
+        self.gate = nn.Sequential(nn.Linear(config.width, config.gate_width), nn.Sigmoid(), Dropout(config.dropout))
         self.score = nn.Linear(config.gate_width, 1)
         self.head = make_head(config.head, config.width, config.classes)
 

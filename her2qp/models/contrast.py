@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from her2qp.models.bag import BagBatch
+from her2qp.models.dropout import Dropout
 
 HIDDEN = 1024
 """Width of the hidden layer of projector and predictor."""
@@ -83,6 +84,6 @@ def _perceptron(width: int, dropout: float) -> nn.Sequential:
         nn.Linear(width, HIDDEN, bias=False),
         nn.LayerNorm(HIDDEN),
         nn.GELU(),
-        nn.Dropout(dropout),
+        Dropout(dropout),
         nn.Linear(HIDDEN, width),
     )

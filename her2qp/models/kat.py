@@ -19,6 +19,7 @@ from her2qp.models.anchors import AnchorConfig, place_anchors
 from her2qp.models.attention import KernelReading, Readout, read_out
 from her2qp.models.bag import Bag, BagBatch
 from her2qp.models.contrast import KernelContrast, thinned
+from her2qp.models.dropout import Dropout
 from her2qp.models.heads import make_head
 from her2qp.models.kernel_attention import GaussianAttention, MaskMode
 from her2qp.models.kernel_block import KernelAttentionBlock, Tokens
@@ -94,7 +95,7 @@ class KAT(Model):
     def __init__(self, config: KATConfig) -> None:
         super().__init__(config)
         self._config = config
-        self.embedding = nn.Sequential(nn.Linear(config.dimension, config.width), nn.Dropout(config.embedding_dropout))
+        self.embedding = nn.Sequential(nn.Linear(config.dimension, config.width), Dropout(config.embedding_dropout))
         self.class_token = nn.Parameter(torch.empty(config.width))
         self.kernel_token = nn.Parameter(torch.empty(config.width))
         if not self.class_token.is_meta:  # drawing there costs a second of imports, for values that a file replaces

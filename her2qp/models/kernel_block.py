@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn.functional import linear
 
 from her2qp.models.attention import KernelReading
+from her2qp.models.dropout import Dropout
 from her2qp.models.kernel_attention import Gathered, GaussianAttention, merge
 from her2qp.models.memory import TILES_A_STEP, run_step
 from her2qp.models.neighbourhoods import Layout, Neighbourhood, sizes
@@ -53,14 +54,14 @@ class KernelAttentionBlock(nn.Module):
         self.residual = residual
         self.norm = nn.LayerNorm(width)
         self.qkv = nn.Linear(width, 3 * heads * head_width, bias=False)
-        self.out = nn.Sequential(nn.Linear(heads * head_width, width), nn.Dropout(dropout))
+        self.out = nn.Sequential(nn.Linear(heads * head_width, width), Dropout(dropout))
         self.mlp = nn.Sequential(
             nn.LayerNorm(width),
             nn.Linear(width, mlp_width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(mlp_width, width),
-            nn.Dropout(dropout),
+            Dropout(dropout),
         )
 
     def forward(
@@ -128,7 +129,7 @@ class KernelAttentionBlock(nn.Module):
         if kernels.values.shape[1] == 1:
             # Kernels that are all the same give every tile the same, but for how near they are.
             shares = torch.cat([attention.share_of_one(piece) for piece in pieces])
-            projection, dropout = cast(tuple[nn.Linear, nn.Dropout], tuple(self.out))
+            projection, dropout = cast(tuple[nn.Linear, Dropout], tuple(self.out))
             common = linear(_join_heads(kernels.values), projection.weight)
             return self._update(base, dropout(shares[:, None] * common + projection.bias)), parts
         queries = torch.split(self._heads(normed, 0), sizes(pieces), dim=1)
