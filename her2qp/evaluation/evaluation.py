@@ -148,11 +148,7 @@ def evaluate(
     baselines, notes = beside.baselines(judged, seed)
     if judged.sites is None:
         notes.append("The sites are not known: whether the model reads the site cannot be said.")
-    try:
-        site_probe = _probe(predictions, beside.embeddings, replicates, seed)
-    except EvaluationError as error:
-        site_probe = {}
-        notes.append(f"The embeddings were not probed for the site: {error}.")
+    site_probe, why_not = _probe(predictions, beside.embeddings, replicates, seed)
     return Evaluation(
         predictions=judged,
         metrics=bootstrap(judged, replicates, seed),
@@ -165,7 +161,7 @@ def evaluate(
         site_probe=site_probe,
         retrained=_range_of([summarise(each) for each in beside.permuted]),
         faithfulness=tuple(beside.faithfulness),
-        notes=tuple(notes),
+        notes=(*notes, *why_not),
     )
 
 
@@ -184,12 +180,17 @@ def _range_of(summaries: Sequence[dict[str, float]]) -> Metrics:
 
 def _probe(
     cases: Cases, embeddings: Mapping[str, NDArray[np.floating]], replicates: int, seed: int
-) -> dict[str, Metrics]:
-    probes = {name: probe_site(cases, vectors, seed) for name, vectors in embeddings.items()}
+) -> tuple[dict[str, Metrics], list[str]]:
+    """Metrics of telling the site from each embedding and of naming the commonest, or a note why there are none."""
+    if not embeddings:
+        return {}, []
+    try:
+        probes = {name: probe_site(cases, vectors, seed) for name, vectors in embeddings.items()}
+    except EvaluationError as error:
+        return {}, [f"The embeddings were not probed for the site: {error}."]
     found = {name: bootstrap(probe.predictions, replicates, seed) for name, probe in probes.items()}
-    for probe in probes.values():
-        return {**found, "majority": bootstrap(probe.majority, replicates, seed)}  # the same beside every embedding
-    return found
+    majority = next(iter(probes.values())).majority  # the same beside every embedding
+    return {**found, "majority": bootstrap(majority, replicates, seed)}, []
 
 
 def _json_of(metrics: Metrics) -> dict[str, dict[str, float | None]]:

@@ -205,6 +205,8 @@ def _load(config: TrainingConfig, monitor: Monitor, fewest_patients: int) -> Lab
     monitor.step("Loading the features")
     data = LabelledBags.load(config, monitor)
     check_counts(data.cases, fewest_patients)
+    if config.judging.by == "patient":
+        data.cases.by_patient()  # slides of a patient that differ in their label are refused now, not after training
     unknown = set(config.judging.clinical) - data.cases.covariates.keys()
     if unknown:
         raise TrainingError(

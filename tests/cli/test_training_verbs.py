@@ -173,10 +173,11 @@ def test_train_leaves_a_bundle_and_claims_nothing(lab: Path, tmp_path: Path) -> 
     assert done.returncode == 2 and "no run that was judged" in done.stderr
 
 
-def relabel(lab: Path, change: Callable[[int, str], str]) -> None:
+def relabel(lab: Path, change: Callable[[int, str], str], patients: dict[int, str] | None = None) -> None:
     rows = rows_of(lab / "cohort.csv")
     for number, row in enumerate(rows):
         row["HER2"] = change(number, row["HER2"])
+        row["PATIENT"] = (patients or {}).get(number, row["PATIENT"])
     with (lab / "cohort.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -209,6 +210,7 @@ def fold_column(lab: Path) -> None:
         (lambda lab: relabel(lab, lambda n, label: "0" if n > 8 else label), "class 1+ has 2 patients; these folds"),
         (lambda lab: relabel(lab, lambda n, label: "high"), "high"),
         (fold_column, "P5: the patient is in two folds, F1 and F2"),
+        (lambda lab: relabel(lab, lambda n, label: label, {6: "P5"}), "P5: the patient's slides have different labels"),
         (lambda lab: rewrite(lab, lambda features: features * np.nan), "P5.svs: the features of"),
         (lambda lab: rewrite(lab, lambda features: features[:, :5]), "different dimensions: 8 in P0.h5, 5 here"),
         (lambda lab: rewrite(lab, lambda features: features[:0]), "the slide has no tile"),
