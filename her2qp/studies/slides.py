@@ -25,11 +25,12 @@ def make_artificial_project(
     folder
         Gets ``slides`` and ``project``.
     levels
-        HER2 level of each slide, 0 to 3. Every slide is of a patient of its own; sites take turns.
+        HER2 level of each slide, 0 to 3. Every slide is of a patient of its own.
     side_px
         Side of a slide in pixels of 0.25 µm.
     sites
-        Number of sites that the metadata name; all draw alike.
+        Number of sites that the metadata name; all draw alike. They take turns after every four slides, so that no
+        site has a level of its own.
     seed
         Of the first slide; the others follow.
     processes
@@ -60,7 +61,7 @@ def make_artificial_project(
                 told = {
                     LABEL_KEY: grades[level],
                     PATIENT_KEY: f"D{seed}-{k + 1:03d}",
-                    SITE_KEY: f"drawing table {k % sites + 1}",
+                    SITE_KEY: f"drawing table {k // len(grades) % sites + 1}",
                 }
                 add_slide(project, path, objects, told)
         return project.path
