@@ -204,6 +204,11 @@ class RunRecords:
         ----------
         but
             The run that asks, whose own record tells it nothing new.
+
+        Raises
+        ------
+        ProjectAccessError
+            A record cannot be read.
         """
         files = [f for f in self._files() if but is None or f.stem != but.text]
         state = [(f.name, signature(f)) for f in files]
@@ -236,7 +241,8 @@ class RunRecords:
 
     def _readable(self, files: list[Path]) -> Iterator[dict[str, Any]]:
         for path in reversed(files):
-            with contextlib.suppress(OSError, ValueError, RecursionError):
+            # A record that is there and cannot be read just now must not be taken for none: it says what is ours.
+            with access_errors(path), contextlib.suppress(FileNotFoundError, ValueError, RecursionError):
                 if path.stat().st_size <= _MAX_RECORD_BYTES:
                     record = json.loads(path.read_text(encoding="utf-8"))
                     if isinstance(record, dict):

@@ -60,3 +60,11 @@ def test_an_unwritable_place_is_a_typed_error(tmp_path: Path) -> None:
     (tmp_path / "her2qp").write_text("a file where the folder should be")
     with pytest.raises(ProjectAccessError, match=r"runs.*cannot be read or written"):
         RunRecords(tmp_path).write(RunRecords(tmp_path).next_id(), {})
+
+
+def test_a_record_that_cannot_be_read_just_now_is_not_taken_for_none(tmp_path: Path) -> None:
+    records = RunRecords(tmp_path)
+    records.write(records.next_id(), {"classes_added": ["HER2 0"]})
+    (records.folder / "0002-20260101T000000Z.json").mkdir()  # gives an error of the operating system, like a bad disk
+    with pytest.raises(ProjectAccessError, match="0002"):
+        records.history()
