@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from her2qp.qupath.transaction.remains import is_held
 
-_PREFIX = "her2qp-qupath-"
+_PREFIX, _LOCK = "her2qp-qupath-", ".lock"
 
 
 @contextlib.contextmanager
@@ -24,25 +24,25 @@ def staging() -> Iterator[Path]:
     """
     _remove_left()
     folder = Path(tempfile.gettempdir()) / f"{_PREFIX}{uuid4().hex}"
-    lock = _lock_of(folder)
-    # Locked before the folder is there, so that none is taken for one that was left.
-    with FileLock(lock):
-        folder.mkdir(mode=0o700)
+    with FileLock(_lock_of(folder)):
         try:
+            folder.mkdir(mode=0o700)
             yield folder
         finally:
-            shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):
-        lock.unlink(missing_ok=True)
+            _remove(folder)
 
 
 def _remove_left() -> None:
-    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
-        if folder.is_dir() and not is_held(_lock_of(folder)):
-            shutil.rmtree(folder, ignore_errors=True)
-            with contextlib.suppress(OSError):
-                _lock_of(folder).unlink(missing_ok=True)
+    for lock in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*{_LOCK}"):
+        if not is_held(lock):
+            _remove(lock.with_name(lock.name.removesuffix(_LOCK)))
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    with contextlib.suppress(OSError):  # Windows removes no file that is open: the next one does it
+        _lock_of(folder).unlink(missing_ok=True)
 
 
 def _lock_of(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.lock")
+    return folder.with_name(folder.name + _LOCK)

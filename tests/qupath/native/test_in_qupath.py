@@ -98,6 +98,8 @@ def assert_same_roi(found: list[Any], wanted: Roi) -> None:
     np.testing.assert_allclose([x, y, x + width, y + height], wanted.geometry.bounds, rtol=0, atol=PIXELS)
     if wanted.kind is not RoiKind.ELLIPSE:
         shape = shapely.from_wkt(wkt)
+        if shape.is_empty and wanted.geometry.area <= PIXELS * wanted.geometry.length:
+            return  # a sliver, thinner than the precision of QuPath's geometries
         assert shape.geom_type == wanted.geometry.geom_type
         assert shapely.hausdorff_distance(shape, wanted.geometry) <= PIXELS
         assert abs(shape.area - wanted.geometry.area) <= PIXELS * (1 + shape.length)

@@ -41,3 +41,10 @@ def test_a_killed_process_leaves_its_copy_only_until_the_next_one(temporary: Pat
         assert not left.exists() and own.exists()
         assert own.stat().st_mode & 0o077 == 0 or sys.platform == "win32"
     assert list(temporary.iterdir()) == []
+
+
+def test_nothing_is_left_after_a_failure(temporary: Path) -> None:
+    with pytest.raises(ValueError, match="QuPath failed"), staging() as folder:
+        (folder / "data.qpdata").write_bytes(b"of a patient")
+        raise ValueError("QuPath failed")
+    assert list(temporary.iterdir()) == []
