@@ -70,10 +70,13 @@ class GaussianAttention:
         count = near if self.mode == "bias" else len(piece.kernels)
         if queries.shape[1] == 1:
             scores = _scores(queries, keys)
-            if piece.strangers is None and float(scores.detach().aminmax()[1] - scores.detach().aminmax()[0]) < WIDEST:
+            lowest, top = scores.detach().aminmax()
+            if piece.strangers is None and float(top - lowest) < WIDEST:
                 return self._gather_alike(scores, values, exponents, count)
-            queries = queries.expand(-1, int(piece.kernels.max()) + 1, -1)
-        scores = _scores(_take(queries, piece.kernels[:count]), keys)
+            asking = queries.expand(-1, count, -1)
+        else:
+            asking = _take(queries, piece.kernels[:count])
+        scores = _scores(asking, keys)
         if self.mode == "bias":
             scores = scores.add_(exponents)
         elif piece.strangers is not None:
