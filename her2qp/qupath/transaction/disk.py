@@ -67,18 +67,31 @@ def digest(data: bytes | None) -> str:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a file, read in pieces; ``absent`` for a file that is not there."""
+    """SHA-256 of a file, read in pieces; ``absent`` for a file that is not there.
+
+    Raises
+    ------
+    ProjectAccessError
+        It cannot be read.
+    """
     try:
-        with path.open("rb") as file:
+        with access_errors(path), path.open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError:
         return ABSENT
 
 
 def signature(path: Path) -> tuple[int, ...]:
-    """Size, time of the last change and identity of a file, which tell at once whether it was touched."""
+    """Size, time of the last change and identity of a file, which tell at once whether it was touched.
+
+    Raises
+    ------
+    ProjectAccessError
+        It cannot be looked at.
+    """
     try:
-        status = path.stat()
+        with access_errors(path):
+            status = path.stat()
     except FileNotFoundError:
         return ()
     return status.st_size, status.st_mtime_ns, status.st_ino
