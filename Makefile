@@ -9,10 +9,13 @@ endif
 INSTALLED := $(VENV)/installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check -q
 
-.PHONY: demo test lint fuzz clean
+.PHONY: demo study test lint fuzz clean
 
 demo: $(INSTALLED)
 	$(BIN)/her2qp demo --out demo
+
+study: $(INSTALLED)
+	$(BIN)/python examples/study.py --out examples/study --work study-runs
 
 test: $(INSTALLED)-dev
 	$(BIN)/python -m pytest -n 2
@@ -35,4 +38,4 @@ $(INSTALLED)-dev: $(INSTALLED)
 	$(BIN)/python -c "import pathlib; pathlib.Path('$@').touch()"
 
 clean:
-	$(PYTHON) -c "import shutil; [shutil.rmtree(d, ignore_errors=True) for d in ('$(VENV)', 'demo')]"
+	$(PYTHON) -c "import shutil; [shutil.rmtree(d, ignore_errors=True) for d in ('$(VENV)', 'demo', 'study-runs')]"
