@@ -34,9 +34,12 @@ def undo_run(project: Path, run: str | None = None) -> Restored:
         Another process works on the project.
     """
     from her2qp.qupath.projectfile import find_project
-    from her2qp.qupath.transaction import restore_backup, restore_last
+    from her2qp.qupath.transaction import finish_stopped_undo, restore_backup, restore_last
 
     folder = find_project(project).parent
+    finished = finish_stopped_undo(folder)
+    if finished is not None and (run is None or _is_meant(run, finished.run)):
+        return finished
     records = RunRecords(folder)
 
     def note(step: Step, undone: Restored) -> None:
@@ -52,7 +55,13 @@ def _find_run(folder: Path, run: str) -> str:
     from her2qp.qupath.transaction import list_backups
 
     runs = [backup.run_id for backup in list_backups(folder) if backup.has_changes]
-    found = [run_id for run_id in runs if run in (run_id, run_id.split("-")[0].lstrip("0"), run_id.split("-")[0])]
+    found = [run_id for run_id in runs if _is_meant(run, run_id)]
     if len(found) != 1:
         raise RunError("there is no such run to undo", where=f"run {run}", remedy=f"There are: {', '.join(runs)}.")
     return found[0]
+
+
+def _is_meant(run: str, run_id: str) -> bool:
+    """Whether a user who says `run` means the run of this id."""
+    number = run_id.split("-")[0]
+    return run in (run_id, number, number.lstrip("0"))

@@ -4,7 +4,7 @@ from her2qp.qupath.transaction.backup import Backup, last_backup, list_backups
 from her2qp.qupath.transaction.journal import Journal
 from her2qp.qupath.transaction.lock import ProjectLock
 from her2qp.qupath.transaction.places import PRIVATE_FOLDER
-from her2qp.qupath.transaction.restore import Restored, restore_backup, restore_last
+from her2qp.qupath.transaction.restore import Restored, finish_stopped_undo, restore_backup, restore_last
 from her2qp.qupath.transaction.run import Transaction
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "ProjectLock",
     "Restored",
     "Transaction",
+    "finish_stopped_undo",
     "last_backup",
     "list_backups",
     "restore_backup",

@@ -6,16 +6,16 @@ import contextlib
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from her2qp.errors import ProjectAccessError, ProjectChangedError, RunError
 from her2qp.qupath.classlist import CLASS_LIST
 from her2qp.qupath.jsonfile import read_bounded
 from her2qp.qupath.transaction.backup import Backup, FileState, last_backup, list_backups
 from her2qp.qupath.transaction.disk import ABSENT, access_errors, file_digest
-from her2qp.qupath.transaction.journal import Change
+from her2qp.qupath.transaction.journal import Change, Journal
 from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, image_part, run_part
-from her2qp.qupath.transaction.places import inside
+from her2qp.qupath.transaction.places import PRIVATE_FOLDER, inside
 from her2qp.qupath.transaction.step import Step, Update
 
 
@@ -73,10 +73,50 @@ def restore_last(project_folder: Path, *, also: Callable[[Step, Restored], objec
     backup = last_backup(project_folder)
     if backup is None:
         raise RunError("there is no run to undo", where=project_folder)
-    with ProjectLock(project_folder, "undo", wait_s=PATIENCE_S):
-        if not (project_folder / backup.manifest).exists():  # an undo that was stopped half way has just been finished
-            return Restored(backup.run_id, backup.command, tuple(backup.files))
-        return _restore(Backup.read(project_folder, backup.run_id), also)
+    return restore_backup(project_folder, backup.run_id, also=also)
+
+
+def finish_stopped_undo(project_folder: Path) -> Restored | None:
+    """Finish an undo that was stopped half way, or take it back where it cannot be finished.
+
+    While it is half way, the backup that it restores may seem to be gone.
+
+    Parameters
+    ----------
+    project_folder
+        Folder of the project.
+
+    Returns
+    -------
+    Restored or None
+        What it has undone; None if there was none, or it was taken back.
+
+    Raises
+    ------
+    ProjectFormatError
+        The journal is damaged.
+    ProjectLockedError
+        Another process works on the project.
+    ProjectAccessError
+        The project cannot be written.
+    """
+    journal = Journal.read(project_folder)
+    if journal is None:
+        return None
+    stopped = _undone_by(journal)
+    with ProjectLock(project_folder, "undo", wait_s=PATIENCE_S):  # who takes the lock settles the journal
+        is_undone = stopped is not None and stopped.run not in {b.run_id for b in list_backups(project_folder)}
+    return stopped if is_undone else None
+
+
+def _undone_by(journal: Journal) -> Restored | None:
+    """The run that a step undoes, which removes its manifest; None if it does something else."""
+    for change in journal.changes:
+        path = PurePosixPath(change.path)
+        if change.after == ABSENT and path.name == "manifest.json":
+            files = [c.path for c in journal.changes if not c.path.startswith(f"{PRIVATE_FOLDER}/")]
+            return Restored(path.parent.name, "the stopped", tuple(files))
+    return None
 
 
 def _restore(backup: Backup, also: Callable[[Step, Restored], object] | None) -> Restored:

@@ -1,4 +1,4 @@
-"""`doctor --repair` is killed at every call that changes the project: nothing is lost, and the next repair ends it."""
+"""`doctor --repair` and `undo` are killed: nothing is lost, and the next one ends what they began."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from faults.interposer import Fault
 from support import content_digests
 
 import her2qp
+from her2qp.errors import RunError
+from her2qp.qupath.edits import HierarchyEdit
 
 if not hasattr(os, "fork"):
     pytest.skip("needs fork", allow_module_level=True)
@@ -54,3 +56,29 @@ def crashed(project: Path) -> Path:
 def annotations(project: Path) -> list[str]:
     with her2qp.open_project(project, backend="native") as opened:
         return [str(annotation.name) for annotation in opened.images[0].annotations]
+
+
+def test_an_undo_that_is_stopped_after_its_backup_is_gone_is_ended_by_the_next(example: Path, tmp_path: Path) -> None:
+    from faults.harness import in_child
+
+    project, copy = example / "project", tmp_path / "copy"
+    before = annotations(project)
+    with her2qp.open_project(project, "r+", backend="native") as opened:
+        (tumor,) = opened.images[0].annotations
+        opened.images[0].edit(HierarchyEdit(set_measurements={tumor.id: {"by a run": 1.0}}))
+        opened.save()
+    shutil.copytree(project, copy)
+
+    def undo() -> list[str]:
+        her2qp.undo(copy)
+        return []
+
+    calls = in_child(undo, copy).calls
+    (gone,) = [at for at, call in enumerate(calls) if call.name == "unlink" and call.path.endswith("manifest.json")]
+    shutil.rmtree(copy)
+    shutil.copytree(project, copy)
+    assert in_child(undo, copy, Fault(gone + 1)).how == "killed"
+    assert her2qp.undo(copy).files == ("data/1/data.qpdata",)
+    assert annotations(copy) == before and all(finding.ok for finding in her2qp.doctor(copy))
+    with pytest.raises(RunError, match="no run to undo"):
+        her2qp.undo(copy)
