@@ -37,9 +37,6 @@ def undo_run(project: Path, run: str | None = None) -> Restored:
     from her2qp.qupath.transaction import finish_stopped_undo, restore_backup, restore_last
 
     folder = find_project(project).parent
-    finished = finish_stopped_undo(folder)
-    if finished is not None and (run is None or _is_meant(run, finished.run)):
-        return finished
     records = RunRecords(folder)
 
     def note(step: Step, undone: Restored) -> None:
@@ -47,6 +44,9 @@ def undo_run(project: Path, run: str | None = None) -> Restored:
 
     if run is None:
         return restore_last(folder, also=note)
+    finished = finish_stopped_undo(folder)
+    if finished is not None and _is_meant(run, finished.run):
+        return finished
     return restore_backup(folder, _find_run(folder, run), also=note)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from support import content_digests
 import her2qp
 from her2qp.errors import RunError
 from her2qp.qupath.edits import HierarchyEdit
+
+_MANIFEST = r"her2qp/backups/[^/]+/manifest\.json"
 
 if not hasattr(os, "fork"):
     pytest.skip("needs fork", allow_module_level=True)
@@ -74,7 +77,7 @@ def test_an_undo_that_is_stopped_after_its_backup_is_gone_is_ended_by_the_next(e
         return []
 
     calls = in_child(undo, copy).calls
-    (gone,) = [at for at, call in enumerate(calls) if call.name == "unlink" and call.path.endswith("manifest.json")]
+    gone = next(at for at, c in enumerate(calls) if c.name == "unlink" and re.fullmatch(_MANIFEST, c.path))
     shutil.rmtree(copy)
     shutil.copytree(project, copy)
     assert in_child(undo, copy, Fault(gone + 1)).how == "killed"

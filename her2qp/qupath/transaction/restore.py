@@ -70,6 +70,9 @@ def restore_last(project_folder: Path, *, also: Callable[[Step, Restored], objec
     also
         Is given the step that undoes, and what it undoes, to add what is to change with it.
     """
+    finished = finish_stopped_undo(project_folder)
+    if finished is not None:
+        return finished
     backup = last_backup(project_folder)
     if backup is None:
         raise RunError("there is no run to undo", where=project_folder)
