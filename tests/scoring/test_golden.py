@@ -125,9 +125,7 @@ def test_undo_restores_the_bytes(golden: Path, backend: str) -> None:
     assert contents(project) == files
 
 
-def test_a_second_run_replaces_the_first_and_differs_in_nothing_but_the_run(
-    golden: Path, backend: str, cache: None
-) -> None:
+def test_a_second_run_replaces_the_first_and_differs_in_nothing_but_the_run(golden: Path, backend: str) -> None:
     project = golden / "project"
     score(project, backend)
     first = objects_of(project)[3]
