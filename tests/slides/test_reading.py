@@ -168,7 +168,7 @@ def test_overview_shows_the_whole_slide(pyramid: Path, picture: NDArray[np.uint8
         small = slide.overview(70)
     assert small.shape == (50, 70, 3)
     expected = area_average(picture, Box(0, 0, 700, 500), (70, 50))
-    assert np.abs(small - expected).mean() < 2
+    assert np.abs(small - expected).mean() < 2.5
 
 
 @settings(max_examples=25, deadline=None)
@@ -183,7 +183,7 @@ def test_reduction_is_near_the_exact_area_average(x: float, y: float, scale: flo
     x0, y0, x1, y1 = source_box(box, (size, size))
     x0, y0, x1, y1 = max(x0, 0), max(y0, 0), min(x1, 560), min(y1, 480)
     result = resample(np.ascontiguousarray(pixels[y0:y1, x0:x1]), (x0, y0), box, (size, size))
-    assert np.abs(result - area_average(pixels, box, (size, size))).mean() < 2
+    assert np.abs(result - area_average(pixels, box, (size, size))).mean() < 2.5
 
 
 def test_real_slides_read_like_tiffslide(shared: Path) -> None:
