@@ -27,16 +27,15 @@ import shutil
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, astuple, dataclass, field
 from pathlib import Path
-from typing import Any
 
 for _threads in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[_threads] = "1"  # a forked process must not need threads that it does not have
 sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[2])]
 
+from faults.figures import print_table, summarise  # noqa: E402
 from faults.interposer import Call, Fault, Interposer  # noqa: E402
 from faults.study import State, files_of, make_study, read_state  # noqa: E402
 
@@ -317,27 +316,6 @@ def faults_of(calls: Sequence[Call], kinds: Sequence[str]) -> Iterator[tuple[Fau
                 yield Fault(at, number), call
             if f"{name}+" in kinds and call.changes:
                 yield Fault(at, number, lasts=True), call
-
-
-def summarise(points: Sequence[Point]) -> dict[str, Any]:
-    """Figures of all points."""
-    groups: dict[str, Any] = {}
-    for point in points:
-        name = f"{point.store} {point.verb} {'kill' if point.fault == 'kill' else 'error'}"
-        group = groups.setdefault(name, {"points": 0, "ended": Counter(), "found": Counter(), "problems": 0})
-        group["points"] += 1
-        group["ended"][point.ended] += 1
-        group["found"][point.found] += 1
-        group["problems"] += bool(point.problems)
-    return groups
-
-
-def print_table(groups: dict[str, Any]) -> None:
-    columns = ("old", "new", "between", "mixed", "lost", "unreadable")
-    print(f"{'':<28}{'points':>8}" + "".join(f"{column:>11}" for column in (*columns, "problems")))
-    for name, group in groups.items():
-        counts = "".join(f"{group['found'].get(column, 0):>11}" for column in columns)
-        print(f"{name:<28}{group['points']:>8}{counts}{group['problems']:>11}")
 
 
 def run(
