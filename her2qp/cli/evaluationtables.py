@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from her2qp.cli.console import table_console
 from her2qp.scoring.vocabulary import RESEARCH_USE
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def print_evaluation(evaluation: Evaluation, title: str) -> None:
     for row in rows_of([evaluation]):
         cells = [str(row["values"][name]).replace(" (", "\n(") for name in _SHOWN]
         table.add_row(escape(row["name"]), *cells, style=None if row["kind"] == "model" else "dim")
-    console = _console()
+    console = table_console()
     console.print(table)
     for text in (*evaluation.cautions, *evaluation.notes):
         console.print(f"- {text}", markup=False, highlight=False)
@@ -49,14 +49,10 @@ def print_comparison(comparison: Comparison) -> None:
             table.add_row(METRICS[name].title, str(difference.interval), f"{difference.p_value:.3f}")
     for name, test in comparison.delong.items():
         table.add_row(escape(f"AUC of {name} (DeLong)"), str(test.difference), f"{test.p_value:.3f}")
-    _console().print(table)
+    table_console().print(table)
 
 
 def print_notice(notice: str) -> None:
     """Print what must stand beside every figure."""
     text = notice if notice in RESEARCH_USE else f"{notice} {RESEARCH_USE}"
-    _console().print(text.strip(), style="yellow", highlight=False, markup=False)
-
-
-def _console() -> Console:
-    return Console(width=None if Console().is_terminal else 140)
+    table_console().print(text.strip(), style="yellow", highlight=False, markup=False)

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
+from her2qp.cli.bars import Bars
 from her2qp.scoring.result import ImageOutcome, Status
 
 _MARKS = {
@@ -17,39 +13,16 @@ _MARKS = {
 }
 
 
-class ProgressMonitor:
+class ProgressMonitor(Bars):
     """A bar for the images of a run and one for the tiles of the image at hand.
 
     On a stream that is no terminal it prints one line an image instead.
     """
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
-        self.bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
+        super().__init__()
         self.images = self.bars.add_task("images", total=None)
         self.tiles = self.bars.add_task("tiles", total=None, visible=False)
-
-    def __enter__(self) -> ProgressMonitor:
-        self.bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bars.stop()
-
-    def step(self, text: str) -> None:
-        """Print what is being done."""
-        self.console.print(text, style="dim", markup=False, highlight=False)
 
     def run_started(self, images: int) -> None:
         """Show how many images there are."""

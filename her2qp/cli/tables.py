@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from her2qp.cli.console import table_console
 from her2qp.scoring.result import ImageOutcome, Status, by_grade, spell_cores
 from her2qp.scoring.vocabulary import GRADES, RESEARCH_USE
 
@@ -29,7 +30,7 @@ def print_run(result: RunResult) -> None:
         table.add_column(heading, justify="right" if heading == "tiles" or heading.startswith("p(") else "left")
     for outcome in result.outcomes:
         _add_rows(table, outcome)
-    console = Console(width=None if Console().is_terminal else 140)
+    console = table_console()
     console.print(table)
     for outcome in result.outcomes:
         if outcome.status is not Status.SCORED:
@@ -90,7 +91,7 @@ def print_inspection(document: dict[str, Any]) -> None:
             str(image["detections"]),
             "" if mine is None else f"run {mine['run']}, {mine['tiles']} tiles",
         )
-    console = Console(width=None if Console().is_terminal else 160)
+    console = table_console(160)
     console.print(table)
     for image in document["images"]:
         for problem in image["problems"]:
@@ -120,4 +121,4 @@ def print_findings(findings: Sequence[Finding], *, wanting: str = "missing") -> 
         mark = "[green]ok[/]" if finding.ok else f"[yellow]{wanting}[/]"
         remedy = f"\n{finding.remedy}" if finding.remedy else ""
         table.add_row(escape(finding.subject), mark, escape(finding.detail + remedy))
-    Console(width=None if Console().is_terminal else 140).print(table)
+    table_console().print(table)

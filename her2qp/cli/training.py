@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -93,14 +93,7 @@ def train(
     as_json: JsonOption = False,
 ) -> None:
     """Train models on all patients, one a fold, and bundle them; how good they are, `crossval` or `evaluate` says."""
-    given = locals()
-    with guarded(as_json=as_json, interrupted=_GOES_ON):
-        from her2qp.cli.trainingprogress import TrainingProgress
-        from her2qp.training.runs import train as run
-
-        with TrainingProgress() as monitor:
-            done = run(_configure(given), monitor)
-        _show(done, as_json)
+    _carry_out("train", locals())
 
 
 def crossval(
@@ -128,14 +121,7 @@ def crossval(
     as_json: JsonOption = False,
 ) -> None:
     """Train models by folds and judge each on patients that it has not seen, beside what needs no morphology."""
-    given = locals()
-    with guarded(as_json=as_json, interrupted=_GOES_ON):
-        from her2qp.cli.trainingprogress import TrainingProgress
-        from her2qp.training.runs import crossval as run
-
-        with TrainingProgress() as monitor:
-            done = run(_configure(given), monitor)
-        _show(done, as_json)
+    _carry_out("crossval", locals())
 
 
 def evaluate(
@@ -193,6 +179,17 @@ def compare(
         print_comparison(compared.comparison)
         if compared.report is not None:
             typer.echo(f"Report: {compared.report}")
+
+
+def _carry_out(verb: Literal["train", "crossval"], given: dict[str, Any]) -> None:
+    with guarded(as_json=given["as_json"], interrupted=_GOES_ON):
+        from her2qp.cli.trainingprogress import TrainingProgress
+        from her2qp.training import runs
+
+        run = runs.train if verb == "train" else runs.crossval
+        with TrainingProgress() as monitor:
+            done = run(_configure(given), monitor)
+        _show(done, given["as_json"])
 
 
 def _configure(given: dict[str, Any]) -> TrainingConfig:

@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
-
+from her2qp.cli.bars import Bars
 from her2qp.training.checkpoint import Epoch
 
 
-class TrainingProgress:
+class TrainingProgress(Bars):
     """A bar for the slides that are loaded, one for the models, and one for the epochs of the model at hand.
 
     On a stream that is no terminal it prints one line a model instead.
     """
 
     def __init__(self) -> None:
-        self.console = Console(stderr=True)
-        self.bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}", markup=False),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            console=self.console,
-            transient=True,
-            disable=not self.console.is_terminal,
-        )
+        super().__init__()
         self.slides = self.bars.add_task("slides", total=None, visible=False)
         self.models = self.bars.add_task("models", total=None, visible=False)
         self.epochs = self.bars.add_task("epochs", total=None, visible=False)
-
-    def __enter__(self) -> TrainingProgress:
-        self.bars.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.bars.stop()
-
-    def step(self, text: str) -> None:
-        """Print what is being done."""
-        self.console.print(text, style="dim", markup=False, highlight=False)
 
     def slides_loading(self, slides: int) -> None:
         """Begin the bar of the slides."""

@@ -8,15 +8,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from her2qp.errors import FeatureStoreError, Her2qpError, ImageNotFoundError
+from her2qp.errors import FeatureStoreError, ImageNotFoundError
 from her2qp.features import DEFAULT_EXTRACTOR, Extractor, FeatureStore, extract_features, load_extractor
 from her2qp.qupath import open_project
 from her2qp.qupath.imageentry import ImageEntry
+from her2qp.scoring.attempt import attempt
 from her2qp.scoring.image import plan_tiles
 from her2qp.scoring.monitor import Monitor, Silent
 from her2qp.scoring.result import ImageOutcome, Status
@@ -98,7 +100,10 @@ def extract_projects(projects: Sequence[Path], settings: TileSettings, monitor: 
         extractor = load_extractor(settings.extractor or DEFAULT_EXTRACTOR, runtime=settings.runtime)
         store = FeatureStore(settings.cache() / "features")
         listener.run_started(len(chosen))
-        outcomes = [(path, _outcome_of(entry, settings, extractor, store, listener)) for path, entry in chosen]
+        outcomes = [
+            (path, attempt(entry, partial(_extract, entry, settings, extractor, store, listener), listener))
+            for path, entry in chosen
+        ]
     return FeatureRun(extractor.info.id, store.folder, outcomes)
 
 
@@ -114,21 +119,6 @@ def _choose(projects: Sequence[Path], settings: TileSettings, opened: ExitStack)
     if not chosen and problem is not None:
         raise problem
     return chosen
-
-
-def _outcome_of(
-    entry: ImageEntry, settings: TileSettings, extractor: Extractor, store: FeatureStore, monitor: Monitor
-) -> ImageOutcome:
-    monitor.image_started(entry.name)
-    try:
-        outcome = _extract(entry, settings, extractor, store, monitor)
-    except Her2qpError as error:
-        outcome = ImageOutcome(entry.id, entry.name, Status.FAILED, str(error))
-    except Exception as error:  # noqa: BLE001 - a defect met in one image must not cost the night's other images
-        reason = f"unexpected {type(error).__name__}: {error}. Please report it."
-        outcome = ImageOutcome(entry.id, entry.name, Status.FAILED, reason)
-    monitor.image_finished(outcome)
-    return outcome
 
 
 def _extract(

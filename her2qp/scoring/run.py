@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import shlex
-import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from her2qp.errors import BundleError, Her2qpError, ImageNotFoundError, ProjectError, RegionError
 from her2qp.provenance import now, versions
 from her2qp.scoring.aside import aside_file, keep_aside
+from her2qp.scoring.attempt import attempt
 from her2qp.scoring.image import Scorer, TilePlan, plan_tiles
 from her2qp.scoring.monitor import Monitor, Silent
 from her2qp.scoring.records import History, RunId, RunRecords, result_now
@@ -187,23 +187,15 @@ class ScoringRun:
         return self._result(scorer, record)
 
     def _outcome_of(self, entry: ImageEntry, scorer: Scorer) -> ImageOutcome:
-        self.monitor.image_started(entry.name)
-        dry = self.settings.dry_run
-        try:
-            with contextlib.nullcontext() if dry else entry.claim("score", wait_s=self.settings.wait_s):
-                outcome = self._score_entry(entry, scorer)
-        except Her2qpError as error:
-            outcome = ImageOutcome(entry.id, entry.name, Status.FAILED, str(error))
-        except Exception as error:  # noqa: BLE001 - a defect met in one image must not cost the night's other images
-            outcome = ImageOutcome(
-                entry.id,
-                entry.name,
-                Status.FAILED,
-                f"unexpected {type(error).__name__}: {error}. Please report it; the run record has the details.",
-                details={"traceback": traceback.format_exc()},
-            )
-        self.monitor.image_finished(outcome)
-        return outcome
+        def work() -> ImageOutcome:
+            with self._claimed(entry):
+                return self._score_entry(entry, scorer)
+
+        return attempt(entry, work, self.monitor, remedy="Please report it; the run record has the details.")
+
+    def _claimed(self, entry: ImageEntry) -> contextlib.AbstractContextManager[None]:
+        """Keep other runs away from an image; a dry run is in nobody's way."""
+        return contextlib.nullcontext() if self.settings.dry_run else entry.claim("score", wait_s=self.settings.wait_s)
 
     def _score_entry(self, entry: ImageEntry, scorer: Scorer) -> ImageOutcome:
         info = scorer.extractor.info
