@@ -361,10 +361,9 @@ class ImageEntry:
     def _refresh(self) -> None:
         self._image = self._project.newest_file()[0].image(self.id)
         self._metadata = entry_metadata(self._image)
-        with access_errors(self.data_file):
-            if self._seen != file_digest(self.data_file):
-                self.release()
-                self._seen = None
+        if self._seen != file_digest(self.data_file):
+            self.release()
+            self._seen = None
 
     def _publish_data(self, run: Transaction) -> None:
         self._refuse_crashed_save()

@@ -215,15 +215,22 @@ class Backup:
             write_atomically(self.folder / "manifest.json", lambda path: path.write_text(text, encoding="utf-8"))
 
     @classmethod
-    def read(cls, project_folder: Path, run_id: str) -> Backup:
+    def read(cls, project_folder: Path, run_id: str, manifest: Path | None = None) -> Backup:
         """Read the backup of a run.
+
+        Parameters
+        ----------
+        project_folder, run_id
+            The project, and which run.
+        manifest
+            Where the manifest is, if not in its place.
 
         Raises
         ------
         RunError
             There is none, or its manifest is damaged.
         """
-        path = _backups_folder(project_folder) / check_run_id(run_id) / "manifest.json"
+        path = manifest or _backups_folder(project_folder) / check_run_id(run_id) / "manifest.json"
         try:
             document = json.loads(read_bounded(path))
             files = {relative: _file_state(relative, state) for relative, state in document["files"].items()}

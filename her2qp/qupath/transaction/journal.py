@@ -142,7 +142,7 @@ class Journal:
         with access_errors(self.path):
             for change in self.changes:
                 if change.before != ABSENT:
-                    keep_copy(self.project_folder / change.path, self._previous(change))
+                    keep_copy(self.project_folder / change.path, self.previous(change))
             text = json.dumps({"changes": [asdict(change) for change in self.changes]}, indent=2)
             write_atomically(self.path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
@@ -195,9 +195,10 @@ class Journal:
     def _back(self) -> Iterator[_Move]:
         for change in self.changes:
             path = inside(self.project_folder, change.path)
-            yield _Move(path, self._previous(change), change.after, change.before)
+            yield _Move(path, self.previous(change), change.after, change.before)
 
-    def _previous(self, change: Change) -> Path:
+    def previous(self, change: Change) -> Path:
+        """Where the old content of a file is kept."""
         return previous_folder(self.project_folder) / change.path
 
     def _forget(self) -> None:

@@ -15,7 +15,7 @@ from her2qp.qupath.transaction.backup import Backup, FileState, last_backup, lis
 from her2qp.qupath.transaction.disk import ABSENT, access_errors, file_digest
 from her2qp.qupath.transaction.journal import Change, Journal
 from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, image_part, run_part
-from her2qp.qupath.transaction.places import PRIVATE_FOLDER, inside
+from her2qp.qupath.transaction.places import inside
 from her2qp.qupath.transaction.step import Step, Update
 
 
@@ -117,8 +117,9 @@ def _undone_by(journal: Journal) -> Restored | None:
     for change in journal.changes:
         path = PurePosixPath(change.path)
         if change.after == ABSENT and path.name == "manifest.json":
-            files = [c.path for c in journal.changes if not c.path.startswith(f"{PRIVATE_FOLDER}/")]
-            return Restored(path.parent.name, "the stopped", tuple(files))
+            kept = journal.previous(change)
+            backup = Backup.read(journal.project_folder, path.parent.name, kept if kept.exists() else None)
+            return Restored(backup.run_id, backup.command, tuple(backup.files))
     return None
 
 
