@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePath
-from typing import Any
 
 import h5py
 import numpy as np
@@ -20,6 +18,7 @@ from numpy.typing import NDArray
 
 from her2qp.cohort.patients import slide_stem
 from her2qp.errors import CohortError, FeatureStoreError
+from her2qp.features.attributes import read_attributes, require_sound_heaps
 from her2qp.features.feature_file import FeatureFile
 
 _LARGEST_BYTES = 16 << 30
@@ -27,6 +26,8 @@ _LARGEST_RATIO = 1000
 """How much smaller than its content a compressed file may be."""
 _OBJECTIVE_UM = 10.0
 """Magnification times µm/px: 20x is 0.5 µm/px by the field's convention."""
+_DAMAGED = (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError, ArithmeticError)
+"""What h5py, and the use of what it read, may raise."""
 _STORE_KEY = re.compile(r"\.[0-9a-f]{16}$")
 
 
@@ -127,6 +128,7 @@ def read_features(path: Path) -> SlideFeatures:
         The file cannot be read, is of no known kind, or its arrays do not fit together.
     """
     try:
+        require_sound_heaps(path)
         with h5py.File(path, "r", locking=False) as file:
             if "her2qp_key" in file.attrs:
                 return _her2qp(file, path)
@@ -135,7 +137,7 @@ def read_features(path: Path) -> SlideFeatures:
             if "features" in file and "coords" in file:
                 return _trident_or_clam(file, path)
             keys = ", ".join(sorted(map(str, file))) or "nothing"
-    except (FeatureStoreError, OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+    except (FeatureStoreError, *_DAMAGED) as error:
         raise CohortError(f"the feature file cannot be read ({error})", where=path) from error
     raise CohortError(
         f"this is no feature file of TRIDENT, CLAM, STAMP or her2qp: it holds {keys}",
@@ -146,7 +148,8 @@ def read_features(path: Path) -> SlideFeatures:
 
 def _her2qp(file: h5py.File, path: Path) -> SlideFeatures:
     stored = FeatureFile.read(path)
-    attributes, about = file["coords"].attrs, file["features"].attrs
+    attributes = read_attributes(file["coords"], "patch_size", "target_magnification")
+    about = read_attributes(file["features"], "encoder", "her2qp_fingerprint")
     return SlideFeatures(
         path=path,
         dialect="her2qp",
@@ -154,16 +157,16 @@ def _her2qp(file: h5py.File, path: Path) -> SlideFeatures:
         corners=stored.bounds[:, :2],
         side=float(np.median(stored.bounds[:, 2] - stored.bounds[:, 0])) if len(stored.bounds) else 1.0,
         in_um=False,
-        extractor=_text(about["encoder"]),
+        extractor=str(about["encoder"]),
         tile_px=int(attributes["patch_size"]),
         nominal_mpp=_OBJECTIVE_UM / float(attributes["target_magnification"]),
-        fingerprint=_text(about["her2qp_fingerprint"]),
+        fingerprint=str(about["her2qp_fingerprint"]),
     )
 
 
 def _stamp(file: h5py.File, path: Path) -> SlideFeatures:
-    attributes = file.attrs
-    unit = _text(attributes.get("unit", "um"))
+    attributes = read_attributes(file, "unit", "tile_size_um", "tile_size_px", "extractor")
+    unit = attributes.get("unit", "um")
     if unit not in ("um", "µm", "μm"):
         raise ValueError(f"its coordinates are in {unit!r}, not in um")
     features, corners = _arrays(file["feats"], file["coords"], path)
@@ -176,7 +179,7 @@ def _stamp(file: h5py.File, path: Path) -> SlideFeatures:
         corners=corners,
         side=side,
         in_um=True,
-        extractor=_text(attributes.get("extractor", path.parent.name)),
+        extractor=str(attributes.get("extractor", path.parent.name)),
         tile_px=tile_px,
         nominal_mpp=side / tile_px if tile_px else None,
     )
@@ -184,20 +187,21 @@ def _stamp(file: h5py.File, path: Path) -> SlideFeatures:
 
 def _trident_or_clam(file: h5py.File, path: Path) -> SlideFeatures:
     features, corners = _arrays(file["features"], file["coords"], path)
-    attributes: Mapping[str, Any] = file["coords"].attrs
-    extractor = _text(file["features"].attrs.get("encoder", path.parent.name))
+    attributes = read_attributes(
+        file["coords"], "patch_size", "patch_size_level0", "target_magnification", "downsample"
+    )
+    extractor = read_attributes(file["features"], "encoder").get("encoder")
     tile_px = int(attributes["patch_size"]) if "patch_size" in attributes else None
     if "patch_size_level0" in attributes:
         magnification = float(attributes.get("target_magnification", 0))
         return SlideFeatures(
-            path, "TRIDENT", features, corners, float(attributes["patch_size_level0"]), False, extractor, tile_px,
-            _OBJECTIVE_UM / magnification if magnification > 0 else None,
+            path, "TRIDENT", features, corners, float(attributes["patch_size_level0"]), False,
+            str(extractor or path.parent.name), tile_px, _OBJECTIVE_UM / magnification if magnification > 0 else None,
         )  # fmt: skip
     downsample = float(np.max(attributes.get("downsample", 1.0)))
     side = tile_px * downsample if tile_px else _grid_step(corners)
     folder = path.parent.parent.name if path.parent.name == "h5_files" else path.parent.name
-    extractor = _text(file["features"].attrs.get("encoder", folder))
-    return SlideFeatures(path, "CLAM", features, corners, side, False, extractor, tile_px, None)
+    return SlideFeatures(path, "CLAM", features, corners, side, False, str(extractor or folder), tile_px, None)
 
 
 def _arrays(
@@ -221,7 +225,3 @@ def _grid_step(corners: NDArray[np.float64]) -> float:
     """Distance of neighbouring tiles: the side of a tile where tiles do not overlap; 0 if it cannot be told."""
     steps = [np.diff(np.unique(axis)) for axis in corners.T]
     return float(min((step.min() for step in steps if len(step)), default=0.0))
-
-
-def _text(value: object) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import FeatureStoreError
+from her2qp.features.attributes import read_text, write_text
 
 CHUNK_ROWS = 256
 
@@ -73,8 +74,8 @@ class FeatureFile:
             beside.unlink(missing_ok=True)
 
     def _fill(self, file: h5py.File) -> None:
-        file.attrs["her2qp_key"] = self.key
-        file.attrs["her2qp_checksum"] = self.checksum
+        write_text(file, "her2qp_key", self.key)
+        write_text(file, "her2qp_checksum", self.checksum)
         corners = np.rint(self.bounds[:, :2]).astype(np.int64)
         arrays: dict[str, NDArray[Any]] = {"features": self.features, "coords": corners, "bounds": self.bounds}
         for name, array in arrays.items():
@@ -96,7 +97,7 @@ class FeatureFile:
         """
         try:
             with h5py.File(path, "r", locking=False) as file:
-                key, checksum = str(file.attrs["her2qp_key"]), str(file.attrs["her2qp_checksum"])
+                key, checksum = read_text(file, "her2qp_key"), read_text(file, "her2qp_checksum")
                 features = _read_array(file["features"], np.dtype(np.float32), path)
                 bounds = _read_array(file["bounds"], np.dtype(np.float64), path)
         except FileNotFoundError:

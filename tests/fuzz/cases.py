@@ -87,6 +87,11 @@ def _features(random: Random, corpus: Corpus) -> bytes:
     return mutate(random, data, corpus.features) if random.random() < 0.6 else _rearranged(random, data)
 
 
+def _features_of_others(random: Random, corpus: Corpus) -> bytes:
+    files = (*corpus.features_of_others, corpus.features[0])
+    return mutate(random, random.choice(files), files)
+
+
 def _rearranged(random: Random, data: bytes) -> bytes:
     """A sound HDF5 file whose parts are not what they should be."""
     with tempfile.TemporaryDirectory() as folder:
@@ -137,13 +142,14 @@ def _bundle_zip(random: Random, corpus: Corpus) -> bytes:
 
 
 KINDS = {
-    "qpdata": Kind(lambda r, c: _bytes(c.qpdata, r), targets.use_qpdata, 0.56),
+    "qpdata": Kind(lambda r, c: _bytes(c.qpdata, r), targets.use_qpdata, 0.54),
     "qpdata-graph": Kind(lambda r, c: mutate_graph(r, r.choice(c.qpdata)), targets.use_qpdata, 0.06),
     "qpproj": Kind(lambda r, c: _either(c.qpproj, r), targets.use_qpproj, 0.06),
     "classes": Kind(lambda r, c: _either(c.classes, r), targets.use_classes, 0.08),
     "geojson": Kind(lambda r, c: _either(c.geojson, r), targets.use_geojson, 0.09),
     "geojson-gz": Kind(_gzip, targets.use_geojson, 0.05),
     "features": Kind(_features, targets.use_features, 0.05),
+    "features-of-others": Kind(_features_of_others, targets.use_features_of_others, 0.02),
     "bundle": Kind(_bundle, targets.use_bundle_folder, 0.03),
     "bundle-zip": Kind(_bundle_zip, targets.use_bundle_zip, 0.02),
 }

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from cohort.h5files import features_of, write_clam, write_stamp, write_trident
 from qupath.native.samples import empty_data, new_id, rich_objects, tile_table
 from qupath.native.test_forms import connected_tiles
 
@@ -44,6 +45,7 @@ class Corpus:
     classes: tuple[bytes, ...]
     geojson: tuple[bytes, ...]
     features: tuple[bytes, ...]
+    features_of_others: tuple[bytes, ...]
     bundles: tuple[dict[str, bytes], ...]
 
 
@@ -61,6 +63,7 @@ def load_corpus() -> Corpus:
         classes=(_own_classes(), *written_by_qupath("*/project/classifiers/classes.json")),
         geojson=(_own_geojson(), *written_by_qupath("*/export_*.geojson"), *written_by_qupath("*/gson_*.json")),
         features=(_own_features(3), _own_features(300)),
+        features_of_others=tuple(_features_of_others()),
         bundles=tuple(_own_bundles()),
     )
 
@@ -127,11 +130,23 @@ def _own_features(n: int) -> bytes:
     random = np.random.default_rng(n)
     bounds = np.arange(4 * n, dtype=np.float64).reshape(n, 4)
     content = FeatureFile(
-        "key", random.random((n, DIMENSION), np.float32), bounds, {"encoder": "e"}, {"patch_size": 256}
+        "key",
+        random.random((n, DIMENSION), np.float32),
+        bounds,
+        {"encoder": "e", "her2qp_fingerprint": "f"},
+        {"patch_size": 256, "target_magnification": 20},
     )
     with tempfile.TemporaryDirectory() as folder:
         content.write(Path(folder) / "features.h5")
         return (Path(folder) / "features.h5").read_bytes()
+
+
+def _features_of_others() -> Iterator[bytes]:
+    for write in (write_trident, write_clam, write_stamp):
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "slide.h5"
+            write(path, features_of(20, DIMENSION))
+            yield path.read_bytes()
 
 
 def _own_bundles() -> Iterator[dict[str, bytes]]:

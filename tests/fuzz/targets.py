@@ -17,6 +17,7 @@ import numpy as np
 from fuzz.corpus import DIMENSION, Corpus, gzipped, zipped
 from qupath.native.samples import tile_table
 
+from her2qp.cohort.featurefolder import read_features
 from her2qp.errors import DataFileError, Her2qpError, ProjectError
 from her2qp.features.feature_file import FeatureFile
 from her2qp.models.bag import Bag
@@ -128,6 +129,14 @@ def use_features(data: bytes, folder: Path) -> None:
     assert FeatureFile.read(folder / "again.h5").checksum == read.checksum
 
 
+def use_features_of_others(data: bytes, folder: Path) -> None:
+    """Read a feature file of any program."""
+    path = folder / "features.h5"
+    path.write_bytes(data)
+    read = read_features(path)
+    assert read.features.shape[0] == read.corners.shape[0] and isinstance(read.extractor, str)
+
+
 def use_bundle_folder(files: dict[str, bytes], folder: Path) -> None:
     """Load a bundle and let it judge a bag."""
     place = folder / "bundle"
@@ -167,6 +176,8 @@ def use_all_sound(corpus: Corpus, folder: Path) -> None:
         use_geojson(gzipped(data), folder)
     for data in corpus.features:
         use_features(data, folder)
+    for data in (*corpus.features, *corpus.features_of_others):
+        use_features_of_others(data, folder)
     for files in corpus.bundles:
         use_bundle_folder(files, folder)
         use_bundle_zip(zipped(files), folder)

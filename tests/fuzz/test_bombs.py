@@ -15,6 +15,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from cohort.h5files import features_of, write_trident
 from fuzz.corpus import load_corpus
 from fuzz.targets import use_qpdata
 from fuzz.worker import MEGABYTES, SECONDS
@@ -23,7 +24,16 @@ from qupath.native.test_edits import annotation
 from qupath.native.test_forms import Bench
 from support import contents, run, run_alone
 
-from her2qp.errors import BundleError, DataFileError, FeatureStoreError, GeoJSONError, Her2qpError, ProjectFormatError
+from her2qp.cohort.featurefolder import read_features
+from her2qp.errors import (
+    BundleError,
+    CohortError,
+    DataFileError,
+    FeatureStoreError,
+    GeoJSONError,
+    Her2qpError,
+    ProjectFormatError,
+)
 from her2qp.features.feature_file import FeatureFile
 from her2qp.models.bundle import Bundle
 from her2qp.qupath import QpData
@@ -203,6 +213,21 @@ def test_hostile_features(tmp_path: Path, form: str) -> None:
         else:
             file.create_dataset("features", (2**21 if form == "compressed" else 4, 8), "f4", **options)
         file.create_dataset("bounds", (4, 4), "f8")
+    refused(lambda: FeatureFile.read(path), FeatureStoreError, "damaged")
+
+
+@pytest.mark.parametrize("ours", [False, True])
+def test_features_with_texts_in_an_endless_heap(tmp_path: Path, ours: bool) -> None:
+    path = tmp_path / "features.h5"
+    write_trident(path, features_of(3))
+    assert read_features(path).extractor == "uni_v1"
+    if ours:
+        with h5py.File(path, "r+") as file:
+            file.attrs.update({"her2qp_key": "k", "her2qp_checksum": "c"})
+    data = path.read_bytes()
+    first = data.index(b"GCOL") + 16
+    path.write_bytes(data[:first] + bytes(32) + data[first:-32])  # a free space of no size
+    refused(lambda: read_features(path), CohortError, "heap of it is damaged")
     refused(lambda: FeatureFile.read(path), FeatureStoreError, "damaged")
 
 
