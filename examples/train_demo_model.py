@@ -24,7 +24,7 @@ import torch
 
 from her2qp.features import FeatureStore, extract_features, load_extractor
 from her2qp.models.bag import Bag
-from her2qp.models.bundle import HER2_CLASSES, Bundle
+from her2qp.models.bundle import Bundle
 from her2qp.models.bundle_config import Training
 from her2qp.models.kat import KAT, KATConfig
 from her2qp.provenance import versions
@@ -123,9 +123,7 @@ def main() -> None:
         versions=versions(),
         date=datetime.datetime.now(datetime.UTC).date(),
     )
-    Bundle.create(model, extractor.info, training, name="demo", classes=HER2_CLASSES, results=results).save(
-        arguments.out
-    )
+    Bundle.create(model, extractor.info, training, name="demo", results=results).save(arguments.out)
     print(results)
 
 

@@ -16,7 +16,7 @@
 import qupath.lib.color.ColorMaps
 import qupath.lib.gui.tools.MeasurementMapper
 
-// What to show. Any other measurement of 0 to 1 works as well, such as 'HER2 p(3+)'.
+// What to show. Any other measurement of 0 to 1 works as well, such as 'HER2 p(3+)' or 'HER2 p(positive)'.
 def show = true
 def measurement = 'HER2 attention'
 def colorMap = 'Viridis'

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,17 +18,10 @@ from her2qp.cli.options import (
     ProjectsArgument,
     WholeTissueOption,
 )
+from her2qp.scheme import Scheme
 
 if TYPE_CHECKING:
     from her2qp.cohort.joined import Joined
-
-
-class LabelScheme(StrEnum):
-    """Into which classes the HER2 results go."""
-
-    GRADES = "grades"
-    LOW = "low"
-    STATUS = "status"
 
 
 def cohort(
@@ -53,8 +45,8 @@ def cohort(
         str | None, typer.Option(metavar="NAME", help="Column of the ISH result, which decides a 2+.")
     ] = None,
     scheme: Annotated[
-        LabelScheme, typer.Option(help="0, 1+, 2+, 3+; or 0, low, positive; or negative, positive.")
-    ] = LabelScheme.GRADES,
+        Scheme, typer.Option(help="0, 1+, 2+, 3+; or 0, low, positive; or negative, positive.")
+    ] = Scheme.GRADES,
     where: Annotated[
         list[str] | None, typer.Option(metavar="COLUMN=VALUE", help="Only slides of which this is so; repeatable.")
     ] = None,
@@ -71,7 +63,7 @@ def cohort(
             slide_column=slide_column,
             site_column=site_column,
             ish_column=ish_column,
-            scheme=scheme.value,
+            scheme=scheme,
             where=where or (),
         )
         if as_json:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -10,13 +10,10 @@ from rich.markup import escape
 from rich.table import Table
 
 from her2qp.cli.console import table_console
-from her2qp.scoring.result import ImageOutcome, Status, by_grade, spell_cores
-from her2qp.scoring.vocabulary import GRADES, RESEARCH_USE
+from her2qp.scoring.result import ImageOutcome, Status, spell_cores
+from her2qp.scoring.vocabulary import RESEARCH_USE
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from her2qp.diagnosis import Finding
     from her2qp.qupath.objects import PathObject
     from her2qp.scoring.clear import Cleared
@@ -25,8 +22,9 @@ if TYPE_CHECKING:
 
 def print_run(result: RunResult) -> None:
     """Print one row an image and one a region."""
+    classes = result.scheme.classes
     table = Table(title=f"Run {result.run}, store: {result.backend}, model: {result.model}", title_justify="left")
-    for heading in ("image", "status", "tiles", *(f"p({grade})" for grade in GRADES), "predicted", "group"):
+    for heading in ("image", "status", "tiles", *(f"p({name})" for name in classes), "predicted", "group"):
         table.add_column(heading, justify="right" if heading == "tiles" or heading.startswith("p(") else "left")
     for outcome in result.outcomes:
         _add_rows(table, outcome)
@@ -36,7 +34,8 @@ def print_run(result: RunResult) -> None:
         if outcome.status is not Status.SCORED:
             console.print(f"{outcome.status} {outcome.name}: {outcome.reason}", markup=False, highlight=False)
     if any(outcome.status is Status.SCORED for outcome in result.outcomes):
-        console.print(f"Baseline: a model that knows nothing gives every grade {1 / len(GRADES):.2f}.", highlight=False)
+        blind = 1 / len(classes)
+        console.print(f"Baseline: a model that knows nothing gives every class {blind:.2f}.", highlight=False)
     elif result.record is not None:
         console.print("No image could be scored.", style="bold")
     console.print(f"{result.notice} {RESEARCH_USE}".strip(), style="yellow", highlight=False, markup=False)
@@ -45,14 +44,14 @@ def print_run(result: RunResult) -> None:
 def _add_rows(table: Table, outcome: ImageOutcome) -> None:
     score = outcome.score
     cells: list[str] = []
-    if score is not None and score.probabilities is None:
-        cells = [str(len(score.tiles)), *[""] * len(GRADES), spell_cores(score.cores_by_grade)]
+    if score is not None and score.by_class is None:
+        cells = [str(len(score.tiles)), *[""] * len(score.scheme.classes), spell_cores(score.cores_by_class)]
     elif score is not None:
-        cells = [str(len(score.tiles)), *_spell(score.probabilities), score.predicted or "", score.group or ""]
+        cells = [str(len(score.tiles)), *_spell(score.by_class), score.predicted or "", score.group or ""]
     table.add_row(escape(outcome.name), str(outcome.status), *cells)
     regions = () if score is None else score.regions
     for region in regions:
-        core, shown = region.region.core, [str(region.tiles), *_spell(region.probabilities)]
+        core, shown = region.region.core, [str(region.tiles), *_spell(region.by_class)]
         if core is not None:
             table.add_row(_spell_core(core), "", *shown, region.predicted, style="dim")
         elif len(regions) > 1:
@@ -61,8 +60,8 @@ def _add_rows(table: Table, outcome: ImageOutcome) -> None:
         table.add_row(_spell_core(left.core), escape(left.reason), style="dim")
 
 
-def _spell(probabilities: NDArray[np.float32] | None) -> list[str]:
-    return [] if probabilities is None else [f"{p:.2f}" for p in by_grade(probabilities).values()]
+def _spell(probabilities: Mapping[str, float] | None) -> list[str]:
+    return [f"{p:.2f}" for p in (probabilities or {}).values()]
 
 
 def _spell_core(core: PathObject) -> str:

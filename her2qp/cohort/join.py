@@ -9,7 +9,7 @@ from pathlib import Path
 
 from her2qp.cohort.joined import Joined, LeftOut, Why
 from her2qp.cohort.joinsettings import JoinSettings
-from her2qp.cohort.labels import CLASSES, class_of, refuse_bare_flags
+from her2qp.cohort.labels import class_of, refuse_bare_flags
 from her2qp.cohort.patients import tcga_site
 from her2qp.cohort.records import LabelTable, ProjectImage, project_images
 from her2qp.cohort.table import FIXED_COLUMNS, Cohort, CohortRow
@@ -63,7 +63,7 @@ class _Join:
         table_rows = {} if self.table is None else self.table.rows
         unmatched = tuple(key for key in table_rows if key not in self.used)
         rows = _distinct_names([*self.rows.values()])
-        cohort = Cohort(tuple(rows), CLASSES[self.settings.scheme], self.settings.label_column)
+        cohort = Cohort(tuple(rows), self.settings.scheme.classes, self.settings.label_column)
         return Joined(cohort, tuple(self.left_out), unmatched, tuple(self._notes(cohort)))
 
     def _require_columns(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from her2qp.cohort.labels import Scheme
 from her2qp.cohort.table import LABEL
+from her2qp.scheme import Scheme
 from her2qp.scoring.vocabulary import METADATA_KEYS
 
 

@@ -10,27 +10,11 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
-from enum import StrEnum
 
 from her2qp.errors import CohortError
+from her2qp.scheme import Scheme
 
-
-class Scheme(StrEnum):
-    """Into which classes the results go."""
-
-    GRADES = "grades"
-    LOW = "low"
-    STATUS = "status"
-
-
-CLASSES: dict[Scheme, tuple[str, ...]] = {
-    Scheme.GRADES: ("0", "1+", "2+", "3+"),
-    Scheme.LOW: ("0", "low", "positive"),
-    Scheme.STATUS: ("negative", "positive"),
-}
-"""The classes of each scheme, from low to high."""
-
-_GRADES = CLASSES[Scheme.GRADES]
+_GRADES = Scheme.GRADES.classes
 
 _MISSING = {
     "", "na", "n/a", "nan", "nd", "none", "null", "unknown", "missing", "pending", "not available", "not evaluated",
@@ -120,7 +104,7 @@ def class_of(text: str, scheme: Scheme, ish: str = "") -> str | None:
         found = _group(statement, is_positive) if scheme is Scheme.LOW else _status(is_positive)
     if found is None:
         needs = "its ISH result" if statement.grade == "2+" else "more"
-        raise CohortError(f"{text!r} does not say which of {', '.join(CLASSES[scheme])} it is without {needs}")
+        raise CohortError(f"{text!r} does not say which of {', '.join(scheme.classes)} it is without {needs}")
     return found
 
 
@@ -217,7 +201,7 @@ def _group(statement: Statement, is_positive: bool | None) -> str | None:
 
 
 def _status(is_positive: bool | None) -> str | None:
-    return None if is_positive is None else CLASSES[Scheme.STATUS][is_positive]
+    return None if is_positive is None else Scheme.STATUS.classes[is_positive]
 
 
 def scheme_of(values: list[str]) -> Scheme:
@@ -237,8 +221,7 @@ def scheme_of(values: list[str]) -> Scheme:
             continue
         return scheme
     shown = ", ".join(sorted(set(values))[:8])
-    choices = "; ".join(", ".join(classes) for classes in CLASSES.values())
-    raise CohortError(f"the labels are {shown}, not of one of these kinds: {choices}")
+    raise CohortError(f"the labels are {shown}, not of one of these kinds: {Scheme.described()}")
 
 
 def refuse_bare_flags(values: list[str]) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from her2qp.cohort.labels import CLASSES, class_of, scheme_of
+from her2qp.cohort.labels import class_of, scheme_of
 from her2qp.cohort.patients import tcga_site
 from her2qp.errors import CohortError
 from her2qp.tabular import Column, as_column, read_columns, write_columns
@@ -66,7 +66,7 @@ class Cohort:
     rows
         One a slide.
     classes
-        From low to high: one of :data:`her2qp.cohort.labels.CLASSES`.
+        From low to high: those of a :class:`her2qp.scheme.Scheme`.
     label_column
         Name of the column that holds the label.
 
@@ -179,7 +179,7 @@ class Cohort:
                     for k, known in zip(rows, labels, strict=True)
                     if known is not None
                 ),
-                CLASSES[scheme],
+                scheme.classes,
                 label,
             )
         except CohortError as error:

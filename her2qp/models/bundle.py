@@ -20,11 +20,10 @@ from her2qp.models.bundle_files import CARD_FILE, CONFIG_FILE, GET_AGAIN, MODEL_
 from her2qp.models.card import notice_of, render_card
 from her2qp.models.model import Explanation, Model
 from her2qp.models.registry import build_model
+from her2qp.scheme import Scheme
 
 DEMO_FOLDER = Path(__file__).parent / "demo"
 """The demonstration bundle that comes with the package."""
-
-HER2_CLASSES = ("0", "1+", "2+", "3+")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +61,7 @@ class Bundle:
         training: Training,
         *,
         name: str,
-        classes: tuple[str, ...] = HER2_CLASSES,
+        classes: tuple[str, ...] = Scheme.GRADES.classes,
         temperature: float = 1.0,
         results: str | None = None,
     ) -> Bundle:

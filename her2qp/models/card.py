@@ -46,7 +46,7 @@ def render_card(config: BundleConfig, *, results: str = "No result on real slide
 
 **{notice_of(config)}**
 
-Estimates the HER2 IHC category ({", ".join(config.classes)}) of breast cancer from the morphology of H&E slides.
+Estimates HER2 ({", ".join(config.classes)}) of breast cancer from the morphology of H&E slides.
 {RESEARCH_NOTICE}
 
 ## Input

@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from her2qp.errors import ProjectAccessError
 from her2qp.provenance import her2qp_version, now
 from her2qp.report.pictures import attention_picture, data_uri, regions_picture, tile_pictures
-from her2qp.scoring.result import ImageOutcome, ImageScore, Status, by_grade, spell_cores
-from her2qp.scoring.vocabulary import GRADE_CLASSES, GRADES, RESEARCH_USE
+from her2qp.scoring.result import ImageOutcome, ImageScore, Status, spell_cores
+from her2qp.scoring.vocabulary import RESEARCH_USE, TILE_CLASSES
 
 if TYPE_CHECKING:
     from her2qp.scoring.image import TilePlan
@@ -95,12 +95,12 @@ class Report:
         environment = Environment(
             loader=PackageLoader("her2qp.report", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True
         )
-        environment.filters |= {"by_grade": by_grade, "spell_cores": spell_cores}
+        environment.filters["spell_cores"] = spell_cores
         page = environment.get_template("page.html").render(
             result=result,
             sections=self._sections,
-            grades=GRADES,
-            colours={grade: _css(path_class.color or 0) for grade, path_class in GRADE_CLASSES.items()},
+            classes=result.scheme.classes,
+            colours={name: _css(path_class.color or 0) for name, path_class in TILE_CLASSES.items()},
             research_use=RESEARCH_USE,
             version=her2qp_version(),
             written=now().strftime("%Y-%m-%d %H:%M UTC"),
@@ -122,6 +122,6 @@ def _tiles(plan: TilePlan, score: ImageScore, rank: Any, rows: Any) -> list[Tile
     predicted = score.tile_probabilities.argmax(axis=1)
     pictures = tile_pictures(plan.slide, plan.tiles.bounds, rows, _TILE_PX)
     return [
-        TilePicture(data_uri(picture), float(rank[row]), GRADES[int(predicted[row])])
+        TilePicture(data_uri(picture), float(rank[row]), score.scheme.classes[int(predicted[row])])
         for picture, row in zip(pictures, rows, strict=True)
     ]

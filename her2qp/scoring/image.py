@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from her2qp.scheme import Scheme
 from her2qp.scoring.cellcounts import CellCounts, count_cells
 from her2qp.scoring.cores import cores_left_out, notes_on_cores
 from her2qp.scoring.result import ImageScore, RegionScore
-from her2qp.scoring.vocabulary import GRADES
 
 if TYPE_CHECKING:
     from her2qp.features.extractor import Extractor
@@ -78,9 +78,10 @@ class TilePlan:
 
 @dataclass(frozen=True, slots=True)
 class Scorer:
-    """A model and its extractor, ready for many images."""
+    """A model, the classes that it tells apart, and its extractor, ready for many images."""
 
     bundle: Bundle
+    scheme: Scheme
     extractor: Extractor
     store: FeatureStore | None = None
 
@@ -118,6 +119,7 @@ class Scorer:
         prediction = self.bundle.predict(self._bag(plan, features))
         return ImageScore(
             tiles=plan.tiles,
+            scheme=self.scheme,
             probabilities=prediction.probabilities,
             attention=prediction.attention,
             tile_probabilities=prediction.tile_probabilities,
@@ -132,21 +134,23 @@ class Scorer:
                 yield RegionScore(
                     region=region,
                     tiles=len(rows),
+                    scheme=self.scheme,
                     probabilities=self.bundle.probabilities(self._bag(plan, features, rows)),
                     attention_share=float(attention[rows].sum()),
                 )
 
     def _score_cores(self, plan: TilePlan, features: Any) -> ImageScore:
         """Score each TMA core as a case of its own."""
-        n = len(plan.tiles)
-        attention, tile_probabilities = np.empty(n, np.float32), np.empty((n, len(GRADES)), np.float32)
+        n, scheme = len(plan.tiles), self.scheme
+        attention, tile_probabilities = np.empty(n, np.float32), np.empty((n, len(scheme.classes)), np.float32)
         scores = []
         for index in np.unique(plan.tiles.region):
             rows = np.flatnonzero(plan.tiles.region == index)
             prediction = self.bundle.predict(self._bag(plan, features, rows))
             attention[rows], tile_probabilities[rows] = prediction.attention, prediction.tile_probabilities
-            scores.append(RegionScore(plan.regions[index], len(rows), prediction.probabilities, attention_share=None))
-        return ImageScore(plan.tiles, None, attention, tile_probabilities, scores, plan.cells)
+            said = prediction.probabilities
+            scores.append(RegionScore(plan.regions[index], len(rows), scheme, said, attention_share=None))
+        return ImageScore(plan.tiles, scheme, None, attention, tile_probabilities, scores, plan.cells)
 
     def _bag(self, plan: TilePlan, features: Any, rows: Any = slice(None)) -> Any:
         from her2qp.models.bag import Bag

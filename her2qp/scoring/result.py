@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from her2qp.scoring.vocabulary import GRADES, GROUPS
+from her2qp.scheme import Scheme
 
 if TYPE_CHECKING:
     from her2qp.qupath.objects import PathObject
@@ -28,19 +28,9 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
-def by_grade(probabilities: NDArray[np.floating[Any]]) -> dict[str, float]:
-    """Probabilities of shape (4,) as a mapping from grade to float."""
-    return {grade: float(p) for grade, p in zip(GRADES, probabilities, strict=True)}
-
-
-def most_probable(probabilities: NDArray[np.floating[Any]]) -> str:
-    """Grade with the highest of the probabilities, shape (4,)."""
-    return GRADES[int(np.argmax(probabilities))]
-
-
 def spell_cores(counts: Mapping[str, int]) -> str:
-    """Number of TMA cores by grade as text: ``0: 12, 1+: 8, 2+: 3, 3+: 1``."""
-    return ", ".join(f"{grade}: {count}" for grade, count in counts.items())
+    """Number of TMA cores by class as text: ``0: 12, 1+: 8, 2+: 3, 3+: 1``."""
+    return ", ".join(f"{name}: {count}" for name, count in counts.items())
 
 
 def percentile_rank(values: NDArray[np.floating[Any]]) -> NDArray[np.float32]:
@@ -74,8 +64,10 @@ class RegionScore:
         The region; it belongs to no object if all tissue was scored.
     tiles
         Number of tiles.
+    scheme
+        The classes that the model tells apart.
     probabilities
-        Shape (4,), sums to 1.
+        Of these, shape (c,), sums to 1.
     attention_share
         Share of the image's attention that lies on this region's tiles, 0 to 1; None for a TMA core, whose tiles are a
         bag of their own.
@@ -83,13 +75,19 @@ class RegionScore:
 
     region: Region
     tiles: int
+    scheme: Scheme
     probabilities: NDArray[np.float32]
     attention_share: float | None
 
     @property
+    def by_class(self) -> dict[str, float]:
+        """Probabilities by name of the class."""
+        return self.scheme.by_class(self.probabilities)
+
+    @property
     def predicted(self) -> str:
-        """The most probable grade."""
-        return most_probable(self.probabilities)
+        """The most probable class."""
+        return self.scheme.most_probable(self.probabilities)
 
     def to_json(self) -> dict[str, Any]:
         """Return the region's part of the ``score --json`` document."""
@@ -99,7 +97,7 @@ class RegionScore:
             "core": None if core is None else core_json(core),
             "class": None if path_class is None else str(path_class),
             "tiles": self.tiles,
-            "probabilities": by_grade(self.probabilities),
+            "probabilities": self.by_class,
             "attention_share": self.attention_share,
         }
 
@@ -132,12 +130,14 @@ class ImageScore:
     ----------
     tiles
         Where the n tiles are.
+    scheme
+        The c classes that the model tells apart.
     probabilities
-        Of the image, shape (4,), sums to 1; None for a tissue microarray.
+        Of the image, shape (c,), sums to 1; None for a tissue microarray.
     attention
         Attention, shape (n,), sums to 1 over each bag.
     tile_probabilities
-        The model applied to the bag that holds one tile alone, shape (n, 4).
+        The model applied to the bag that holds one tile alone, shape (n, c).
     regions
         One score for each region that holds tiles.
     cells
@@ -145,6 +145,7 @@ class ImageScore:
     """
 
     tiles: Tiles
+    scheme: Scheme
     probabilities: NDArray[np.float32] | None
     attention: NDArray[np.float32]
     tile_probabilities: NDArray[np.float32]
@@ -152,20 +153,25 @@ class ImageScore:
     cells: CellCounts | None = None
 
     @property
+    def by_class(self) -> dict[str, float] | None:
+        """Probabilities of the image by name of the class; None for a tissue microarray."""
+        return None if self.probabilities is None else self.scheme.by_class(self.probabilities)
+
+    @property
     def predicted(self) -> str | None:
-        """The most probable grade; None for a tissue microarray."""
-        return None if self.probabilities is None else most_probable(self.probabilities)
+        """The most probable class; None for a tissue microarray."""
+        return None if self.probabilities is None else self.scheme.most_probable(self.probabilities)
 
     @property
     def group(self) -> str | None:
-        """Treatment group of the most probable grade; None for a tissue microarray."""
-        return None if self.predicted is None else GROUPS[self.predicted]
+        """Treatment group of the most probable class; None for a tissue microarray."""
+        return None if self.predicted is None else self.scheme.groups[self.predicted]
 
     @property
-    def cores_by_grade(self) -> dict[str, int]:
-        """Number of TMA cores by their most probable grade; empty if the image is one case."""
+    def cores_by_class(self) -> dict[str, int]:
+        """Number of TMA cores by their most probable class; empty if the image is one case."""
         predicted = [region.predicted for region in self.regions]
-        return {} if self.probabilities is not None else {grade: predicted.count(grade) for grade in GRADES}
+        return {} if self.probabilities is not None else {name: predicted.count(name) for name in self.scheme.classes}
 
     @property
     def attention_rank(self) -> NDArray[np.float32]:
@@ -223,7 +229,6 @@ class ImageOutcome:
     def to_json(self) -> dict[str, Any]:
         """Return the image's part of the ``score --json`` document."""
         score = self.score
-        probabilities = None if score is None else score.probabilities
         scored = [] if score is None else [region.to_json() for region in score.regions]
         return {
             "id": self.id,
@@ -231,9 +236,9 @@ class ImageOutcome:
             "status": str(self.status),
             "reason": self.reason,
             "tiles": self.planned if score is None else len(score.tiles),
-            "probabilities": None if probabilities is None else by_grade(probabilities),
+            "probabilities": None if score is None else score.by_class,
             "predicted": None if score is None else score.predicted,
-            "cores": None if score is None else score.cores_by_grade or None,
+            "cores": None if score is None else score.cores_by_class or None,
             "regions": [*scored, *map(left_out_json, self.left_out)],
             "notes": list(self.notes),
         }

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from her2qp.errors import BundleError, Her2qpError, ImageNotFoundError, ProjectError, RegionError
 from her2qp.provenance import now, versions
+from her2qp.scheme import Scheme
 from her2qp.scoring.aside import aside_file, keep_aside
 from her2qp.scoring.attempt import attempt
 from her2qp.scoring.image import Scorer, TilePlan, plan_tiles
@@ -22,7 +23,7 @@ from her2qp.scoring.monitor import Monitor, Silent
 from her2qp.scoring.records import History, RunId, RunRecords, result_now
 from her2qp.scoring.result import ImageOutcome, Status
 from her2qp.scoring.settings import ScoreSettings, TileSettings
-from her2qp.scoring.vocabulary import GRADE_CLASSES, GRADES, RESEARCH_USE
+from her2qp.scoring.vocabulary import RESEARCH_USE, TILE_CLASSES
 from her2qp.scoring.writeback import Existing, WriteBack, removal, replacement
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ class RunResult:
     ----------
     run
         Id of the run.
-    model, notice
-        Name and hash of the model, and what every reader of its results must know.
+    model, scheme, notice
+        Name and hash of the model, the classes that it tells apart, and what every reader of its results must know.
     backend
         Whose code read and wrote the project.
     outcomes
@@ -52,6 +53,7 @@ class RunResult:
 
     run: str
     model: str
+    scheme: Scheme
     notice: str
     backend: str
     outcomes: Sequence[ImageOutcome] = field(default_factory=list)
@@ -69,6 +71,7 @@ class RunResult:
         return {
             "run": self.run,
             "model": self.model,
+            "classes": list(self.scheme.classes),
             "backend": self.backend,
             "notice": f"{self.notice} {RESEARCH_USE}".strip(),
             "images": [outcome.to_json() for outcome in self.outcomes],
@@ -242,7 +245,7 @@ class ScoringRun:
         try:
             with self.project.together() as step:
                 write_back(entry, change)
-                self.classes_added = [*known, *self._add_classes()]
+                self.classes_added = [*known, *self._add_classes(scorer.scheme)]
                 self.records.write(self.run, self._record(scorer, outcome), within=step)
         except Her2qpError:
             self.classes_added = known
@@ -291,10 +294,10 @@ class ScoringRun:
             details=details,
         )
 
-    def _add_classes(self) -> list[str]:
-        """Add the grade classes to the project's class list; a class of that name that is there keeps its colour."""
+    def _add_classes(self, scheme: Scheme) -> list[str]:
+        """Add the classes of tiles to the project's class list; one of that name that is there keeps its colour."""
         listed = {str(path_class) for path_class in self.project.path_classes}
-        missing = [c for c in GRADE_CLASSES.values() if str(c) not in listed]
+        missing = [TILE_CLASSES[name] for name in scheme.classes if str(TILE_CLASSES[name]) not in listed]
         if missing:
             self.project.path_classes = (*self.project.path_classes, *missing)
             self.project.save()
@@ -322,9 +325,8 @@ class ScoringRun:
         }
 
     def _result(self, scorer: Scorer, record: Path | None = None) -> RunResult:
-        return RunResult(
-            self.run.text, scorer.bundle.label, scorer.bundle.notice, self.project.backend, self.outcomes, record
-        )
+        bundle, backend = scorer.bundle, self.project.backend
+        return RunResult(self.run.text, bundle.label, scorer.scheme, bundle.notice, backend, self.outcomes, record)
 
 
 def existing_of(entry: ImageEntry, history: History) -> Existing:
@@ -357,7 +359,7 @@ def load_scorer(settings: ScoreSettings) -> Scorer:
     Raises
     ------
     BundleError
-        The bundle is damaged.
+        The bundle is damaged, or tells other things apart than the classes of HER2.
     BundleMismatchError
         The extractor is not the one that the model was trained with.
     WeightsNotFoundError
@@ -367,11 +369,13 @@ def load_scorer(settings: ScoreSettings) -> Scorer:
     from her2qp.models.bundle import Bundle
 
     bundle = Bundle.load(settings.model)
-    if bundle.classes != GRADES:
+    scheme = Scheme.of(bundle.classes)
+    if scheme is None:
         raise BundleError(
-            f"the model predicts {', '.join(bundle.classes)}, not the HER2 grades {', '.join(GRADES)}",
+            f"the model predicts {', '.join(bundle.classes)}, which is none of the ways to class HER2: "
+            f"{Scheme.described()}",
             where=bundle.label,
         )
     extractor = load_extractor(settings.extractor or bundle.extractor_id, runtime=settings.runtime)
     bundle.check_features(extractor.info)
-    return Scorer(bundle, extractor, FeatureStore(settings.cache() / "features"))
+    return Scorer(bundle, scheme, extractor, FeatureStore(settings.cache() / "features"))

@@ -1,26 +1,22 @@
 """The names that her2qp writes into a project: measurements, metadata keys, classes and their colours.
 
-A class named ``1+`` or derived from one makes QuPath compute a pseudo H-score from H&E tiles, so the grades are base
-classes named ``HER2 1+`` and so on.
+A class named ``1+``, ``Positive`` or ``Negative``, or derived from one, makes QuPath compute a pseudo H-score from H&E
+tiles, so the classes of tiles are base classes named ``HER2 1+``, ``HER2 positive`` and so on.
 """
 
 from __future__ import annotations
 
 from her2qp.qupath.classes import PathClass, pack_rgb
+from her2qp.scheme import Scheme
 
-GRADES = ("0", "1+", "2+", "3+")
-"""IHC grades in order, as ASCO/CAP names them."""
+_BLUE, _GOLD, _ORANGE, _RED = (112, 146, 190), (255, 215, 0), (225, 150, 50), (200, 50, 50)
+_COLOURS = {"0": _BLUE, "1+": _GOLD, "2+": _ORANGE, "3+": _RED, "low": _GOLD, "negative": _BLUE, "positive": _RED}
 
-GRADE_CLASSES = {
-    "0": PathClass(("HER2 0",), pack_rgb(112, 146, 190)),
-    "1+": PathClass(("HER2 1+",), pack_rgb(255, 215, 0)),
-    "2+": PathClass(("HER2 2+",), pack_rgb(225, 150, 50)),
-    "3+": PathClass(("HER2 3+",), pack_rgb(200, 50, 50)),
-}
-"""Class of a tile by its most probable grade; from 1+ on in the colours QuPath gives intensities under Tumor."""
+TILE_CLASSES = {name: PathClass((f"HER2 {name}",), pack_rgb(*rgb)) for name, rgb in _COLOURS.items()}
+"""Class of a tile by the most probable of the model's classes, for those of every scheme.
 
-GROUPS = {"0": "0", "1+": "low", "2+": "equivocal: ISH", "3+": "positive"}
-"""Treatment group by IHC grade (ASCO/CAP 2018; HER2-low: 1+, or 2+ without amplification, hence ISH decides a 2+)."""
+Grades from 1+ on have the colours that QuPath gives intensities under Tumor.
+"""
 
 ATTENTION = "HER2 attention"
 ATTENTION_RAW = "HER2 attention raw"
@@ -28,19 +24,17 @@ REGION_FRACTION = "Region fraction"
 TISSUE_FRACTION = "Tissue fraction"
 
 
-def probability_name(grade: str) -> str:
-    """Name of the measurement or metadata key that holds the probability of a grade: ``HER2 p(1+)``."""
-    return f"HER2 p({grade})"
+def probability_name(name: str) -> str:
+    """Name of the measurement or metadata key that holds the probability of a class: ``HER2 p(1+)``."""
+    return f"HER2 p({name})"
 
 
-TILE_MEASUREMENTS = (
-    ATTENTION,
-    ATTENTION_RAW,
-    *(probability_name(grade) for grade in GRADES),
-    REGION_FRACTION,
-    TISSUE_FRACTION,
-)
-"""Measurements of a tile detection, in this order; counts of cells come after them where they are asked for."""
+def tile_measurements(scheme: Scheme) -> tuple[str, ...]:
+    """Measurements of a tile detection, in this order; counts of cells come after them where they are asked for."""
+    return (ATTENTION, ATTENTION_RAW, *map(probability_name, scheme.classes), REGION_FRACTION, TISSUE_FRACTION)
+
+
+_PROBABILITIES = tuple(probability_name(name) for name in TILE_CLASSES)
 
 
 def cell_count_name(path_class: PathClass | None = None) -> str:
@@ -59,15 +53,10 @@ def per_area(count_name: str) -> str:
 REGION_TILES = "HER2 tiles"
 REGION_ATTENTION_SHARE = "HER2 attention share"
 REGION_RUN = "HER2 run"
-REGION_MEASUREMENTS = (
-    *(probability_name(grade) for grade in GRADES),
-    REGION_TILES,
-    REGION_ATTENTION_SHARE,
-    REGION_RUN,
-)
-"""Measurements added to an annotation or TMA core; a core, being a case of its own, has no attention share.
+REGION_MEASUREMENTS = (*_PROBABILITIES, REGION_TILES, REGION_ATTENTION_SHARE, REGION_RUN)
+"""Measurements that a model of some scheme adds to an annotation or TMA core.
 
-``HER2 run`` marks the others as written by her2qp.
+A core, being a case of its own, has no attention share. ``HER2 run`` marks the others as written by her2qp.
 """
 
 PREDICTED_KEY = "HER2 predicted"
@@ -78,17 +67,17 @@ MODEL_KEY = "HER2 model"
 RUN_KEY = "HER2 run"
 METADATA_KEYS = (
     PREDICTED_KEY,
-    *(probability_name(grade) for grade in GRADES),
+    *_PROBABILITIES,
     GROUP_KEY,
     CORES_KEY,
     STATUS_KEY,
     MODEL_KEY,
     RUN_KEY,
 )
-"""Metadata keys of an image entry. ``HER2 run`` marks the others as written by her2qp.
+"""Metadata keys that a model of some scheme gives an image entry. ``HER2 run`` marks the others as written by her2qp.
 
 An image of one case has a prediction; a tissue microarray, whose cores are of different patients, has ``HER2 cores``
-instead: how many cores were predicted to be of each grade.
+instead: how many cores were predicted to be of each class.
 """
 
 RESEARCH_USE = (

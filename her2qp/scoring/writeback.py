@@ -12,13 +12,10 @@ import numpy as np
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.objects import PathObject, TileTable
 from her2qp.scoring.ownership import id_set, owned_measurements, owned_metadata, owned_tiles, region_key, tile_ids
-from her2qp.scoring.result import ImageScore, RegionScore, by_grade, most_probable, spell_cores
+from her2qp.scoring.result import ImageScore, RegionScore, spell_cores
 from her2qp.scoring.vocabulary import (
     CORES_KEY,
-    GRADE_CLASSES,
-    GRADES,
     GROUP_KEY,
-    GROUPS,
     MODEL_KEY,
     PREDICTED_KEY,
     REGION_ATTENTION_SHARE,
@@ -26,8 +23,9 @@ from her2qp.scoring.vocabulary import (
     REGION_TILES,
     RUN_KEY,
     STATUS_KEY,
-    TILE_MEASUREMENTS,
+    TILE_CLASSES,
     probability_name,
+    tile_measurements,
 )
 from her2qp.tiling.areas import label_of
 
@@ -175,9 +173,9 @@ def tile_table(score: ImageScore, image_id: int) -> TileTable:
     return TileTable(
         ids=np.concatenate(ids) if ids else np.empty((0, 16), np.uint8),
         bounds=tiles.bounds[order],
-        classes=tuple(GRADE_CLASSES[grade] for grade in GRADES),
+        classes=tuple(TILE_CLASSES[name] for name in score.scheme.classes),
         class_index=np.argmax(score.tile_probabilities, axis=1).astype(np.int32)[order],
-        names=TILE_MEASUREMENTS + (() if score.cells is None else score.cells.names),
+        names=tile_measurements(score.scheme) + (() if score.cells is None else score.cells.names),
         values=values[order],
         parent_ids=parents,
         parent_index=np.repeat(np.arange(len(rows), dtype=np.int32), [len(r) for r in rows]),
@@ -187,7 +185,7 @@ def tile_table(score: ImageScore, image_id: int) -> TileTable:
 def _region_measurements(region: RegionScore, run_number: int) -> dict[str, float]:
     share = region.attention_share
     return {
-        **{probability_name(grade): p for grade, p in by_grade(region.probabilities).items()},
+        **{probability_name(name): p for name, p in region.by_class.items()},
         REGION_TILES: float(region.tiles),
         **({} if share is None else {REGION_ATTENTION_SHARE: share}),
         REGION_RUN: float(run_number),
@@ -205,11 +203,12 @@ def _metadata(score: ImageScore, run: str, model: str) -> dict[str, str]:
 
 def _summary(score: ImageScore) -> dict[str, str]:
     """What there is to say of an image in short: of one case its prediction, of a tissue microarray its cores."""
-    if score.probabilities is None:
-        return {CORES_KEY: spell_cores(score.cores_by_grade)}
-    predicted = most_probable(score.probabilities)
+    scheme, probabilities = score.scheme, score.probabilities
+    if probabilities is None:
+        return {CORES_KEY: spell_cores(score.cores_by_class)}
+    predicted = scheme.most_probable(probabilities)
     return {
         PREDICTED_KEY: predicted,
-        **{probability_name(grade): f"{p:.3f}" for grade, p in by_grade(score.probabilities).items()},
-        GROUP_KEY: GROUPS[predicted],
+        **{probability_name(name): f"{p:.3f}" for name, p in scheme.by_class(probabilities).items()},
+        GROUP_KEY: scheme.groups[predicted],
     }

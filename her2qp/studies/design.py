@@ -6,7 +6,7 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from her2qp.cohort.labels import CLASSES, Scheme
+from her2qp.scheme import Scheme
 
 DU_LOCAL = (59, 80, 105, 106)
 """Patients of grade 0 to 3+ in the local cohort of Du et al. 2025 (350, as their table 1 adds up)."""
@@ -72,7 +72,7 @@ class CohortDesign(BaseModel):
 
     @model_validator(mode="after")
     def _possible(self) -> Self:
-        grades, (least, most) = CLASSES[Scheme.GRADES], self.tumour_share
+        grades, (least, most) = Scheme.GRADES.classes, self.tumour_share
         if len(self.counts) != len(grades) or min(self.counts) < 0 or sum(self.counts) == 0:
             raise ValueError(f"counts must be the patients of each of {', '.join(grades)}")
         if not 0 < least <= most <= 1:

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.cohort.bags import CohortFeatures
-from her2qp.cohort.labels import CLASSES, Scheme
 from her2qp.cohort.table import Cohort, CohortRow
 from her2qp.errors import CohortError
 from her2qp.features.feature_file import FeatureFile
 from her2qp.models.bag import Bag
 from her2qp.models.bundle_config import FeatureSpec
+from her2qp.scheme import Scheme
 from her2qp.studies.design import CohortDesign
 
 TILE_PX, MPP = 256, 0.5
@@ -86,7 +86,7 @@ def make_artificial_cohort(design: CohortDesign) -> ArtificialCohort:
     """
     rng = np.random.default_rng([design.seed, 1])
     world = _World.of(design)
-    grades = CLASSES[Scheme.GRADES]
+    grades = Scheme.GRADES.classes
     rows, bags, planted = [], [], []
     for patient, grade in enumerate(rng.permutation(np.repeat(np.arange(len(grades)), design.counts))):
         site = _draw_site(rng, design, int(grade))

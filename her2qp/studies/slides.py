@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from her2qp.cohort.labels import CLASSES, Scheme
 from her2qp.demonstration.annotated import add_slide, draw_annotated
 from her2qp.qupath import create_project
+from her2qp.scheme import Scheme
 
 LABEL_KEY, PATIENT_KEY, SITE_KEY = "HER2 drawn", "Patient ID", "Site"
 """Metadata keys of the images; the label says how the slide was drawn, and is no result of any tissue."""
@@ -47,7 +47,7 @@ def make_artificial_project(
         There is a project already, or the folder cannot be written.
     """
     place = Path(folder)
-    grades = CLASSES[Scheme.GRADES]
+    grades = Scheme.GRADES.classes
     with create_project(place / "project") as project:
         slides = place / "slides"
         slides.mkdir(parents=True, exist_ok=True)

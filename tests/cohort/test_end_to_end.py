@@ -137,9 +137,7 @@ def test_six_real_fields_and_a_real_slide_go_all_the_way(shared: Path, tmp_path:
     model = ABMIL(ABMILConfig(dimension=found.features.dimension, classes=4, width=8))
     fit(model, Examples(found.bags, cohort.labels.tolist()), None, FitSettings(epochs=2))
     training = Training(data="six fields, no result", artificial=True, seeds=(0,), versions={}, date="2026-01-01")
-    Bundle.create(model, found.features, training, name="six-fields", classes=GRADES, results="none").save(
-        tmp_path / "b"
-    )
+    Bundle.create(model, found.features, training, name="six-fields", results="none").save(tmp_path / "b")
 
     slide = shared / "data" / "wsi" / "CMU-1-Small-Region.svs"
     with her2qp.create_project(tmp_path / "cmu") as project:

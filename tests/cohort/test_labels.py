@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from her2qp.cohort.labels import CLASSES, Scheme, class_of, read_ish, scheme_of
+from her2qp.cohort.labels import class_of, read_ish, scheme_of
 from her2qp.errors import CohortError
+from her2qp.scheme import Scheme
 
 UNDECIDED = "undecided"
 
@@ -122,7 +123,7 @@ def test_ish_results() -> None:
 )
 def test_values_tell_their_scheme(values: list[str], scheme: Scheme) -> None:
     assert scheme_of(values) is scheme
-    assert all(class_of(value, scheme) in CLASSES[scheme] for value in values)
+    assert all(class_of(value, scheme) in scheme.classes for value in values)
 
 
 def test_bare_zeros_and_ones_are_refused() -> None:

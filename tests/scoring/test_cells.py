@@ -19,12 +19,14 @@ from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import CellTable, ImagePlane, ObjectType, PathObject, Roi
 from her2qp.qupath.rois import make_roi
+from her2qp.scheme import Scheme
 from her2qp.scoring.cellcounts import count_cells
-from her2qp.scoring.vocabulary import TILE_MEASUREMENTS
+from her2qp.scoring.vocabulary import tile_measurements
 from her2qp.tiling import Region, Tiles
 
 SPACE = UUID("5c0ffee0-0000-4000-8000-000000000011")
 TUMOR, IMMUNE = PathClass(("Tumor",)), PathClass(("Immune cells",))
+NAMES_OF_TILES = tile_measurements(Scheme.GRADES)
 NAMES = tuple(
     name
     for count in ("Num cells", "Num cells: Immune cells", "Num cells: Tumor: Positive")
@@ -83,7 +85,7 @@ def test_tiles_get_counts_and_densities_and_cells_stay_as_they_are(with_cells: P
         (image,) = opened.images
         tiles, (tumor,) = image.tiles(), image.annotations
         cells = [o for o in image.detections if o.type is not ObjectType.TILE and o.parent == tumor.id]
-    assert tiles.names == TILE_MEASUREMENTS + NAMES
+    assert tiles.names == NAMES_OF_TILES + NAMES
     cells = [o for o in cells if o.roi is not None and o.roi.plane.z == 0]
     centres = np.array([(o.nucleus or o.roi).geometry.centroid.coords[0] for o in cells])  # type: ignore[union-attr]
     counted = shapely.contains_xy(tumor.geometry, *centres.T)
@@ -92,7 +94,7 @@ def test_tiles_get_counts_and_densities_and_cells_stay_as_they_are(with_cells: P
         names = [str(cells[i].path_class) for i in np.flatnonzero(inside)]
         area = shapely.box(x0, y0, x1, y1).intersection(tumor.geometry).area * 0.25**2 / 1e6
         expected = [len(names), names.count("Immune cells"), names.count("Tumor: Positive")]
-        values = tiles.values[row, len(TILE_MEASUREMENTS) :]
+        values = tiles.values[row, len(NAMES_OF_TILES) :]
         assert values[::2].tolist() == expected
         np.testing.assert_allclose(values[1::2], np.array(expected) / area, rtol=1e-4)
     assert tiles.column("Num cells").sum() > 100
@@ -112,7 +114,7 @@ def test_a_real_qupath_writes_and_reads_the_counts(with_cells: Path, qupath_dir:
         her2qp.open_project(copy / "project", backend="paquo") as by_us,
     ):
         first, second = by_qupath.images[0].tiles(), by_us.images[0].tiles()
-    assert first.names == second.names == TILE_MEASUREMENTS + NAMES
+    assert first.names == second.names == NAMES_OF_TILES + NAMES
     np.testing.assert_allclose(first.values[:, -len(NAMES) :], second.values[:, -len(NAMES) :], rtol=1e-6)
 
 
@@ -121,7 +123,7 @@ def test_an_image_without_cells_says_so_and_gets_no_zeros(example: Path) -> None
     assert done.returncode == 0 and "no cells to count" in done.stderr
     her2qp.score(example / "project", cells=True, backend="native")
     with her2qp.open_project(example / "project", backend="native") as opened:
-        assert opened.images[0].tiles().names == TILE_MEASUREMENTS
+        assert opened.images[0].tiles().names == NAMES_OF_TILES
 
 
 places = st.lists(st.tuples(st.integers(-5, 65), st.integers(-5, 45)), max_size=60)

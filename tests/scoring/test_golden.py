@@ -14,7 +14,8 @@ from support import contents
 
 import her2qp
 from her2qp.qupath.objects import ObjectType, PathObject
-from her2qp.scoring.vocabulary import CORES_KEY, METADATA_KEYS, REGION_MEASUREMENTS, TILE_MEASUREMENTS
+from her2qp.scheme import Scheme
+from her2qp.scoring.vocabulary import REGION_MEASUREMENTS, tile_measurements
 
 CMU = "CMU-1-Small-Region.svs"
 pytestmark = pytest.mark.long
@@ -74,7 +75,7 @@ def test_score_adds_tiles_where_the_tumour_is_and_changes_nothing_else(golden: P
         classes = [str(c) for c in opened.path_classes]
     assert len(tiles) == len(outcome.score.tiles) > 20
     assert set(tiles.parent_ids) == {tumor.id}
-    assert tiles.names == TILE_MEASUREMENTS
+    assert tiles.names == tile_measurements(Scheme.GRADES)
     footprints = shapely.box(*tiles.bounds.T)
     shares = shapely.area(shapely.intersection(footprints, allowed)) / shapely.area(footprints)
     np.testing.assert_allclose(tiles.column("Region fraction"), shares, atol=1e-5)
@@ -87,8 +88,9 @@ def test_score_adds_tiles_where_the_tumour_is_and_changes_nothing_else(golden: P
     assert tiles.column("HER2 attention raw").sum() == pytest.approx(1, abs=1e-4)
     named = [tiles.classes[i].names for i in tiles.class_index]
     assert named == [(f"HER2 {('0', '1+', '2+', '3+')[i]}",) for i in probabilities.argmax(axis=1)]
-    assert set(tumor.measurements) == set(REGION_MEASUREMENTS)
-    assert set(metadata) == set(METADATA_KEYS) - {CORES_KEY}
+    said = {f"HER2 p({g})" for g in ("0", "1+", "2+", "3+")}
+    assert set(tumor.measurements) == {*said, "HER2 tiles", "HER2 attention share", "HER2 run"}
+    assert set(metadata) == {*said, *(f"HER2 {key}" for key in ("predicted", "group", "status", "model", "run"))}
     assert {"HER2 0", "HER2 1+", "HER2 2+", "HER2 3+"} <= set(classes)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from her2qp.scheme import Scheme
 from her2qp.scoring.result import percentile_rank
-from her2qp.scoring.vocabulary import GRADE_CLASSES, GRADES, GROUPS, TILE_MEASUREMENTS
+from her2qp.scoring.vocabulary import METADATA_KEYS, REGION_MEASUREMENTS, TILE_CLASSES, tile_measurements
 
 values = hnp.arrays(np.float32, st.integers(2, 60), elements=st.floats(0, 1, width=32))
 
@@ -25,11 +27,18 @@ def test_a_single_tile_ranks_first() -> None:
 
 
 def test_no_class_name_makes_qupath_compute_an_h_score() -> None:
-    for path_class in GRADE_CLASSES.values():
+    for path_class in TILE_CLASSES.values():
         assert len(path_class.names) == 1
         assert path_class.names[0] not in {"Negative", "Positive", "1+", "2+", "3+"}
 
 
-def test_every_grade_has_a_group_and_a_probability() -> None:
-    assert set(GROUPS) == set(GRADES)
-    assert all(f"HER2 p({grade})" in TILE_MEASUREMENTS for grade in GRADES)
+@pytest.mark.parametrize("scheme", Scheme)
+def test_every_class_of_a_scheme_has_a_tile_class_a_group_and_a_probability_that_is_known_as_ours(
+    scheme: Scheme,
+) -> None:
+    assert set(scheme.classes) <= set(TILE_CLASSES)
+    assert set(scheme.groups.values()) <= {"0", "low", "equivocal: ISH", "positive", "negative"}
+    probabilities = [f"HER2 p({name})" for name in scheme.classes]
+    assert [name for name in tile_measurements(scheme) if name.startswith("HER2 p(")] == probabilities
+    assert set(probabilities) <= set(REGION_MEASUREMENTS) and set(probabilities) <= set(METADATA_KEYS)
+    assert Scheme.of(scheme.classes) is scheme and Scheme.of(scheme.classes[::-1]) is None

@@ -21,7 +21,8 @@ import her2qp
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.objects import ObjectType, PathObject, Roi, RoiKind
-from her2qp.scoring.vocabulary import GRADES, RUN_KEY
+from her2qp.scheme import Scheme
+from her2qp.scoring.vocabulary import RUN_KEY
 
 SPACE = UUID("5c0ffee0-0000-4000-8000-000000000007")
 CORES = ["A-1", "A-2", "B-1", "B-2"]
@@ -86,7 +87,7 @@ def test_each_core_that_is_not_missing_gets_its_own_tiles_and_measurements(tma: 
         rows = tiles.parent_index == tiles.parent_ids.index(new.id)
         assert ours.pop("HER2 tiles") == rows.sum() > 0
         assert ours.pop("HER2 run") == 1
-        assert list(ours) == [f"HER2 p({grade})" for grade in GRADES]
+        assert list(ours) == [f"HER2 p({grade})" for grade in Scheme.GRADES.classes]
         assert sum(ours.values()) == pytest.approx(1, abs=1e-5)
         footprints = shapely.box(*tiles.bounds[rows].T)
         shares = shapely.area(shapely.intersection(footprints, new.geometry)) / shapely.area(footprints)
@@ -94,7 +95,7 @@ def test_each_core_that_is_not_missing_gets_its_own_tiles_and_measurements(tma: 
         assert tiles.column("HER2 attention raw")[rows].sum() == pytest.approx(1, abs=1e-5)
         assert tiles.column("HER2 attention")[rows].max() == 1
     predicted = [r.predicted for r in outcome.score.regions]
-    assert metadata["HER2 cores"] == ", ".join(f"{grade}: {predicted.count(grade)}" for grade in GRADES)
+    assert metadata["HER2 cores"] == ", ".join(f"{grade}: {predicted.count(grade)}" for grade in Scheme.GRADES.classes)
     assert set(metadata) == {"HER2 cores", "HER2 status", "HER2 model", RUN_KEY}
 
 
