@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import binascii
 from collections.abc import Iterable
 
 import numpy as np
@@ -9,15 +10,15 @@ from numpy.typing import NDArray
 
 TEXT_SIZE = 36
 
-_DASHES = np.array([8, 13, 18, 23])
-_DIGITS = np.setdiff1d(np.arange(TEXT_SIZE), _DASHES)
+_DASHES = (8, 13, 18, 23)
 _DASH = ord("-")
 
-_HEX_PAIRS = np.frombuffer(bytes(range(256)).hex().encode("ascii"), dtype=np.uint16)
-_NO_DIGIT = 0xFF
-_DIGIT_VALUES = np.full(256, _NO_DIGIT, dtype=np.uint8)
-for _value, _character in enumerate("0123456789abcdef"):
-    _DIGIT_VALUES[[ord(_character), ord(_character.upper())]] = _value
+_NAMES, _SIZES, _PLACES = list("abcde"), ["V8", "V4", "V4", "V4", "V12"], [0, 9, 14, 19, 24]
+_DIGITS = np.dtype({"names": _NAMES, "formats": _SIZES})
+_TEXT = np.dtype({"names": _NAMES, "formats": _SIZES, "offsets": _PLACES, "itemsize": TEXT_SIZE})
+"""The groups of digits one after the other, and with the dashes between them."""
+
+_IS_DIGIT = np.array([byte in b"0123456789abcdefABCDEF" for byte in range(256)])
 
 
 def empty(n: int) -> NDArray[np.uint8]:
@@ -38,13 +39,8 @@ def format_text(ids: NDArray[np.uint8]) -> NDArray[np.uint8]:
     ndarray
         Shape (n, 36), uint8.
     """
-    digits = _HEX_PAIRS[ids].view(np.uint8)
     text = np.full((len(ids), TEXT_SIZE), _DASH, dtype=np.uint8)
-    start = 0
-    for stop in (*(_DASHES - np.arange(4)), 32):
-        at = start + int(np.searchsorted(_DASHES - np.arange(4), start, side="right"))
-        text[:, at : at + stop - start] = digits[:, start:stop]
-        start = int(stop)
+    text.view(_TEXT)[:, 0] = np.frombuffer(binascii.hexlify(np.ascontiguousarray(ids).data), dtype=_DIGITS)
     return text
 
 
@@ -61,9 +57,15 @@ def parse(text: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]
     ids, is_valid
         Shape (n, 16), uint8; shape (n,), bool: whether the text is a UUID (else its id means nothing).
     """
-    values = _DIGIT_VALUES[text[:, _DIGITS]]
-    is_valid = (text[:, _DASHES] == _DASH).all(axis=1) & (values != _NO_DIGIT).all(axis=1)
-    return np.bitwise_or(np.left_shift(values[:, 0::2], 4), values[:, 1::2] & 0x0F, dtype=np.uint8), is_valid
+    digits: NDArray[np.uint8] = text.view(_TEXT).astype(_DIGITS).view(np.uint8)
+    is_valid: NDArray[np.bool_] = (text[:, _DASHES] == _DASH).all(axis=1)
+    try:
+        ids = binascii.unhexlify(digits.data)
+    except binascii.Error:
+        is_number = _IS_DIGIT[digits].all(axis=1)
+        ids = binascii.unhexlify(np.where(is_number[:, None], digits, np.uint8(ord("0"))).data)
+        is_valid &= is_number
+    return np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16), is_valid
 
 
 def as_bytes(ids: NDArray[np.uint8]) -> list[bytes]:

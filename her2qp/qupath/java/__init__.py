@@ -21,7 +21,7 @@ from her2qp.qupath.java.graph import (
 )
 from her2qp.qupath.java.knownruns import KnownRun
 from her2qp.qupath.java.mixedruns import MixedRun
-from her2qp.qupath.java.runs import Layout, Rows, Run, distinct_handles, expand_runs
+from her2qp.qupath.java.runs import Layout, Rows, Run, expand_runs, first_rows
 from her2qp.qupath.java.stream import Stream, read_stream
 from her2qp.qupath.java.tracing import trace_layout
 from her2qp.qupath.java.uniformruns import UniformRun
@@ -46,8 +46,8 @@ __all__ = [
     "Stream",
     "UniformRun",
     "Value",
-    "distinct_handles",
     "expand_runs",
+    "first_rows",
     "read_stream",
     "trace_layout",
     "write_stream",

@@ -14,7 +14,7 @@ from her2qp.qupath.java.handles import HandleTable
 from her2qp.qupath.java.knownruns import KnownRun
 from her2qp.qupath.java.mixedruns import MixedRun
 from her2qp.qupath.java.protocol import TC_OBJECT, TC_REFERENCE
-from her2qp.qupath.java.runs import Layout, Run, read_record
+from her2qp.qupath.java.runs import Layout, Run, first_rows, read_record
 from her2qp.qupath.java.tracing import trace_layout
 from her2qp.qupath.java.uniformruns import Records, UniformRun
 
@@ -24,7 +24,8 @@ MIN_ROWS = 8
 _MAX_TARGETS = 1 << 10
 """Records that refer to more objects than these are not alike."""
 
-_ROWS_AT_ONCE = 1 << 12
+_BYTES_AT_ONCE = 1 << 17
+"""Records are compared in parts that a processor's cache holds."""
 
 _OBJECT_OF_KNOWN_CLASS = bytes((TC_OBJECT, TC_REFERENCE))
 _HEAD = 6
@@ -150,8 +151,8 @@ class RunFinder:
         for part in run.parts:
             targets.update((part.layout.handle_at(slot), slot.target) for slot in part.layout.class_slots)
             for slot in part.layout.slots:
-                handles, rows = np.unique(part.handles_at(slot), return_index=True)
-                for row, handle in sorted(zip(part.numbers[rows].tolist(), handles.tolist(), strict=True)):
+                for handle, index in first_rows(part.handles_at(slot)).items():
+                    row = int(part.numbers[index])
                     if row >= n_rows:
                         break
                     if handle not in targets and not self._add_target(handle, targets):
@@ -172,13 +173,17 @@ class RunFinder:
 def _count_alike(layout: Layout, records: Records) -> int:
     """Number of leading records with the structure of the layout."""
     template = np.frombuffer(layout.record, dtype=np.uint8) & layout.structure
-    step = 16
-    start = 0
+    most = max(1, _BYTES_AT_ONCE // len(template))
+    start, step = 0, 16
+    mask, expected = np.tile(layout.structure, step), template.tobytes() * step
     while start < len(records):
         rows = records[start : start + step]
-        differs = (rows & layout.structure) != template
-        if differs.any():
-            return start + int(differs.any(axis=1).argmax())
+        if len(rows) < step or (rows.reshape(-1) & mask).tobytes() != expected:
+            differs = ((rows & layout.structure) != template).any(axis=1)
+            if differs.any():
+                return start + int(differs.argmax())
         start += len(rows)
-        step = min(step * 4, _ROWS_AT_ONCE)
+        if step < most:
+            step = min(step * 4, most)
+            mask, expected = np.tile(layout.structure, step), template.tobytes() * step
     return len(records)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from her2qp.qupath.java.forms import Form, at_every_byte, rows_at
 from her2qp.qupath.java.graph import Instance, JavaArray, JavaString, Node
-from her2qp.qupath.java.runs import Layout, Run, Slot, distinct_handles
+from her2qp.qupath.java.runs import Layout, Run, Slot, first_rows
 from her2qp.qupath.java.uniformruns import UniformRun
 
 _FEWEST_ROWS = 8
@@ -225,7 +225,7 @@ class MixedRun(Run):
                     fields[part.places(slot.offset)] = new[part.layout.handle_at(slot)]
                 for slot in part.layout.slots:
                     old = part.handles_at(slot)
-                    known = distinct_handles(old)
+                    known = sorted(first_rows(old))
                     renumbered = np.array([new[handle] for handle in known])
                     fields[part.places(slot.offset)] = renumbered[np.searchsorted(known, old)]
         return np.ascontiguousarray(data).data

@@ -22,6 +22,9 @@ from her2qp.errors import DataFileError
 from her2qp.qupath.java.graph import Instance, Item, JavaArray, JavaString, Node
 from her2qp.qupath.java.reader import StreamReader
 
+_FEW = 32
+"""Up to so many distinct handles are found faster one after the other than by sorting."""
+
 
 @dataclass(frozen=True, slots=True)
 class Slot:
@@ -72,10 +75,18 @@ class Layout:
         return slots[0] if len(slots) == 1 else None
 
 
-def distinct_handles(handles: NDArray[np.uint32]) -> list[int]:
-    """The handles that occur, ascending."""
-    all_the_same = len(handles) and (handles == handles[0]).all()
-    found: list[int] = (handles[:1] if all_the_same else np.unique(handles)).tolist()
+def first_rows(handles: NDArray[np.uint32]) -> dict[int, int]:
+    """The handles that occur, in order of appearance, each with the first row that has it."""
+    found: dict[int, int] = {}
+    unseen = np.ones(len(handles), dtype=np.bool_)
+    while unseen.any():
+        if len(found) == _FEW:
+            distinct, rows = np.unique(handles, return_index=True)
+            order = np.argsort(rows)
+            return dict(zip(distinct[order].tolist(), rows[order].tolist(), strict=True))
+        row = int(unseen.argmax())
+        found[int(handles[row])] = row
+        unseen &= handles != handles[row]
     return found
 
 
@@ -95,7 +106,7 @@ class Rows(Protocol):
         """What the handles in them stand for."""
 
     def column(self, offset: int, dtype: str, count: int = 1) -> NDArray[np.generic]:
-        """Values in every record, shape (n, count).
+        """Values in every record, shape (n, count). They may be a view of the file.
 
         Parameters
         ----------

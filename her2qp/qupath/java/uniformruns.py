@@ -95,8 +95,7 @@ class UniformRun(Run):
 
     def column(self, offset: int, dtype: str, count: int = 1) -> NDArray[np.generic]:
         """See :meth:`Rows.column`."""
-        size = np.dtype(dtype).itemsize * count
-        return np.ascontiguousarray(self.records[:, offset : offset + size]).view(dtype)
+        return self.records[:, offset : offset + np.dtype(dtype).itemsize * count].view(dtype)
 
     def elements(self, array: JavaArray, dtype: str) -> tuple[NDArray[np.generic], NDArray[np.int64]]:
         """See :meth:`Rows.elements`."""

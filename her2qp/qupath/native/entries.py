@@ -87,7 +87,7 @@ class RunEntry:
         for part in self.run.parts:
             record, rows = read_record(part.layout.template), part.numbers
             text = next((v for k, v in record.metadata_strings() if k == OBJECT_ID_KEY), None)
-            offset = None if text is None else part.layout.payloads.get(text)
+            offset = None if text is None or len(text.raw) != uuids.TEXT_SIZE else part.layout.payloads.get(text)
             if text is not None and offset is not None and record.uuid is None:
                 found, is_id = uuids.parse(part.column(offset, "u1", uuids.TEXT_SIZE).view(np.uint8))
                 ids[rows], is_stored[rows] = found, is_id & (part.text_sizes(text) == uuids.TEXT_SIZE)

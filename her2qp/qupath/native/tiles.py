@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from her2qp.errors import DataFileError
 from her2qp.qupath import uuids
 from her2qp.qupath.classes import PathClass
-from her2qp.qupath.java import Instance, JavaArray, Node, Rows, Run, UniformRun, distinct_handles, trace_layout
+from her2qp.qupath.java import Instance, JavaArray, Rows, Run, UniformRun, first_rows, trace_layout
 from her2qp.qupath.native import schema
 from her2qp.qupath.native.entries import Entry, RunEntry
 from her2qp.qupath.native.index import Index
@@ -35,14 +35,28 @@ _MAX_CELLS_PER_NUMBER = 256
 
 @dataclass(slots=True)
 class Block:
-    """Tiles with the same parent and the same measurement names, as columns of a table to be."""
+    """Tiles with the same parent and the same measurement names, as columns of a table to be.
+
+    Parameters
+    ----------
+    ids
+        Shape (n, 16), uint8.
+    corners
+        x, x2, y and y2, shape (n, 4); like `values` possibly a view of the file, in its byte order.
+    classes, class_index
+        The classes, and each tile's number among them, shape (n,).
+    names, values
+        The measurements, shape (n, len(names)).
+    parent
+        Id of the parent; None for the root.
+    """
 
     ids: NDArray[np.uint8]
-    bounds: NDArray[np.float64]
+    corners: NDArray[np.generic]
     classes: list[PathClass | None]
-    class_index: NDArray[np.int32]
+    class_index: NDArray[np.intp]
     names: tuple[str, ...]
-    values: NDArray[np.float32]
+    values: NDArray[np.generic]
     parent: UUID | None
 
 
@@ -79,16 +93,13 @@ def _one_block(entry: Entry, memo: Memo) -> Iterator[Block]:
     if not isinstance(roi, Instance):
         return
     measurements = memo.measurements(record.at(record.measurements))
-    corners = np.array([[roi.get(name) for name in _CORNERS]], dtype=np.float64)
-    with np.errstate(over="ignore"):
-        values = np.array([list(measurements.values())], dtype=np.float64).astype(np.float32)
     yield Block(
         ids=np.frombuffer(entry.id.bytes, dtype=np.uint8)[None],
-        bounds=_bounds(corners),
+        corners=np.array([[roi.get(name) for name in _CORNERS]], dtype=np.float64),
         classes=[memo.path_class(record.at(record.path_class))],
-        class_index=np.zeros(1, dtype=np.int32),
+        class_index=np.zeros(1, dtype=np.intp),
         names=tuple(measurements),
-        values=values,
+        values=np.array([list(measurements.values())], dtype=np.float64),
         parent=None if entry.parent is None else entry.parent.visible_id,
     )
 
@@ -100,21 +111,22 @@ def _run_blocks(entry: RunEntry, memo: Memo) -> Iterator[Block]:
     if not isinstance(roi, Instance) or not isinstance(run, UniformRun):
         return
     measurements = record.at(record.measurements)
-    pieces: list[tuple[NDArray[np.bool_], tuple[str, ...]]]
+    values: NDArray[np.generic]
+    pieces: list[tuple[NDArray[np.bool_] | slice, tuple[str, ...]]]
     if measurements is None:
-        values, pieces = np.empty((len(run), 0), dtype=np.float32), [(np.ones(len(run), dtype=np.bool_), ())]
+        values, pieces = np.empty((len(run), 0)), [(slice(None), ())]
     elif isinstance(measurements, Instance) and measurements.class_name in (schema.FLOAT_LIST, schema.DOUBLE_LIST):
         values, pieces = _value_columns(run, measurements), list(_by_names(run, measurements, memo))
     else:
         for row in range(len(run)):
             yield from _one_block(entry.entry(row), memo)
         return
-    corners = run.column(run.layout.payloads[roi.parts[0]] + 8, ">f8", 4).astype(np.float64)
+    corners = run.column(run.layout.payloads[roi.parts[0]] + 8, ">f8", 4)
     classes, class_index = classes_of_rows(run, record.at(record.path_class), memo)
     for rows, names in pieces:
         yield Block(
             entry.ids[rows],
-            _bounds(corners[rows]),
+            corners[rows],
             classes,
             class_index[rows],
             names,
@@ -123,44 +135,39 @@ def _run_blocks(entry: RunEntry, memo: Memo) -> Iterator[Block]:
         )
 
 
-def _bounds(corners: NDArray[np.float64]) -> NDArray[np.float64]:
-    return corners[:, [0, 2, 1, 3]]
-
-
-def _value_columns(run: UniformRun, measurements: Instance) -> NDArray[np.float32]:
+def _value_columns(run: UniformRun, measurements: Instance) -> NDArray[np.generic]:
     array = measurements.get("values")
     if not isinstance(array, JavaArray) or array not in run.layout.payloads:
-        return np.empty((len(run), 0), dtype=np.float32)
+        return np.empty((len(run), 0))
     dtype = ">f4" if array.desc.name == schema.FLOAT_ARRAY else ">f8"
-    with np.errstate(over="ignore"):
-        return run.column(run.layout.payloads[array], dtype, len(array)).astype(np.float32)
+    return run.column(run.layout.payloads[array], dtype, len(array))
 
 
-def _targets(rows: Rows, node: object) -> list[tuple[Node | None, NDArray[np.bool_]]]:
-    """What the rows refer to where the template refers to `node`: each target with its rows."""
+def _targets(rows: Rows, node: object) -> tuple[list[Instance | None], NDArray[np.intp]]:
+    """What the rows refer to where the template refers to `node`, and each row's number among that, shape (n,)."""
     slot = rows.layout.slot_of(node) if isinstance(node, Instance) else None
     if slot is None:
-        return [(node if isinstance(node, Instance) else None, np.ones(len(rows.numbers), dtype=np.bool_))]
+        return [node if isinstance(node, Instance) else None], np.zeros(len(rows.numbers), dtype=np.intp)
     handles = rows.handles_at(slot)
-    return [(rows.targets[handle], handles == handle) for handle in distinct_handles(handles)]
+    distinct = np.array(sorted(first_rows(handles)), dtype=np.uint32)
+    targets = [rows.targets[handle] for handle in distinct.tolist()]
+    return [node if isinstance(node, Instance) else None for node in targets], np.searchsorted(distinct, handles)
 
 
-def _by_names(rows: Rows, measurements: Instance, memo: Memo) -> Iterator[tuple[NDArray[np.bool_], tuple[str, ...]]]:
+def _by_names(
+    rows: Rows, measurements: Instance, memo: Memo
+) -> Iterator[tuple[NDArray[np.bool_] | slice, tuple[str, ...]]]:
     array = measurements.get("values")
     n_values = len(array) if isinstance(array, JavaArray) else 0
-    for target, of_target in _targets(rows, measurements.get("names")):
-        names = memo.names(target if isinstance(target, Instance) else None)
-        yield of_target, names[:n_values]
+    targets, number = _targets(rows, measurements.get("names"))
+    for index, target in enumerate(targets):
+        yield slice(None) if len(targets) == 1 else number == index, memo.names(target)[:n_values]
 
 
-def classes_of_rows(rows: Rows, node: object, memo: Memo) -> tuple[list[PathClass | None], NDArray[np.int32]]:
+def classes_of_rows(rows: Rows, node: object, memo: Memo) -> tuple[list[PathClass | None], NDArray[np.intp]]:
     """The classes of rows whose template has the class `node`, and each row's number among them, shape (n,)."""
-    classes: list[PathClass | None] = []
-    class_index = np.zeros(len(rows.numbers), dtype=np.int32)
-    for target, of_target in _targets(rows, node):
-        class_index[of_target] = len(classes)
-        classes.append(memo.path_class(target if isinstance(target, Instance) else None))
-    return classes, class_index
+    targets, class_index = _targets(rows, node)
+    return [memo.path_class(target) for target in targets], class_index
 
 
 def _join(blocks: list[Block]) -> TileTable:
@@ -188,14 +195,12 @@ def _join(blocks: list[Block]) -> TileTable:
         rows = slice(start, start + len(block.ids))
         numbers = np.array([-1 if c is None else class_number[c] for c in block.classes], dtype=np.int32)
         table.ids[rows] = block.ids
-        table.bounds[rows] = block.bounds
+        table.bounds[rows].reshape(-1, 2, 2)[:] = block.corners.reshape(-1, 2, 2).swapaxes(1, 2)
         table.class_index[rows] = numbers[block.class_index]
         table.parent_index[rows] = parent_number[block.parent]
         columns = [column_of[name] for name in block.names]
-        if columns == list(range(len(names))):
-            table.values[rows] = block.values
-        else:
-            table.values[rows, columns] = block.values
+        with np.errstate(over="ignore"):
+            table.values[rows, slice(None) if columns == list(range(len(names))) else columns] = block.values
         start = rows.stop
     return table
 
