@@ -62,9 +62,9 @@ def parse(text: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], NDArray[np.bool_]
     try:
         ids = binascii.unhexlify(digits.data)
     except binascii.Error:
-        is_number = _IS_DIGIT[digits].all(axis=1)
-        ids = binascii.unhexlify(np.where(is_number[:, None], digits, np.uint8(ord("0"))).data)
-        is_valid &= is_number
+        is_number: NDArray[np.bool_] = np.all(_IS_DIGIT[digits], axis=1, keepdims=True)
+        ids = binascii.unhexlify(np.where(is_number, digits, np.uint8(ord("0"))).data)
+        is_valid &= is_number[:, 0]
     return np.frombuffer(ids, dtype=np.uint8).reshape(-1, 16), is_valid
 
 
