@@ -50,6 +50,10 @@ ExtractorOption = Annotated[
 TileOption = Annotated[
     float | None, typer.Option("--tile-um", metavar="µm", help="Side of a tile, where the feature files do not say it.")
 ]
+MemoryOption = Annotated[
+    float | None,
+    typer.Option("--memory", metavar="GB", help="What features may take; the rest is read each time. [default: 2]"),
+]
 LabelOption = Annotated[str | None, typer.Option("--label-column", metavar="NAME", help="Column of the label.")]
 ClinicalOption = Annotated[
     list[str] | None,
@@ -83,6 +87,7 @@ def train(
     label_column: LabelOption = None,
     extractor: ExtractorOption = None,
     tile_um: TileOption = None,
+    memory: MemoryOption = None,
     folds: FoldsOption = None,
     site_preserving: SiteOption = False,
     epochs: EpochsOption = None,
@@ -106,6 +111,7 @@ def crossval(
     label_column: LabelOption = None,
     extractor: ExtractorOption = None,
     tile_um: TileOption = None,
+    memory: MemoryOption = None,
     protocol: Annotated[
         ProtocolName | None,
         typer.Option(help="Folds; folds within folds; or 30 % held out, as Du et al. [default: crossval]"),
@@ -132,6 +138,7 @@ def evaluate(
     label_column: LabelOption = None,
     extractor: ExtractorOption = None,
     tile_um: TileOption = None,
+    memory: MemoryOption = None,
     clinical: ClinicalOption = None,
     seed: SeedOption = None,
     as_json: JsonOption = False,
@@ -143,12 +150,19 @@ def evaluate(
         from her2qp.training.runs import evaluate_bundle
         from her2qp.training.yamlfile import validated
 
-        given = {"cohort": cohort, "features": features, "label_column": label_column, "tile_um": tile_um}
+        given = {
+            "cohort": cohort,
+            "features": features,
+            "label_column": label_column,
+            "tile_um": tile_um,
+            "memory_gb": memory,
+            "tiles": {"extractor": extractor},
+        }
         judging = _without_none({"clinical": clinical, "seed": seed})
         with TrainingProgress() as monitor:
             done = evaluate_bundle(
                 bundle,
-                validated(CohortSettings, {**given, "tiles": {"extractor": extractor}}),
+                validated(CohortSettings, _without_none(given)),
                 out,
                 validated(JudgingSettings, judging) if judging else None,
                 monitor,
@@ -206,6 +220,7 @@ def _configure(given: dict[str, Any]) -> TrainingConfig:
         "features": None if given["features"] is None else given["features"].absolute(),
         "label_column": given["label_column"],
         "tile_um": given["tile_um"],
+        "memory_gb": given["memory"],
         "name": given["name"],
         "artificial": given["artificial"] or None,
         "tiles": {"extractor": given["extractor"]},

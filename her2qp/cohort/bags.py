@@ -11,6 +11,7 @@ import numpy as np
 
 from her2qp.cohort.featurefolder import FeatureFolder, SlideFeatures, read_features
 from her2qp.cohort.images import CohortImages
+from her2qp.cohort.keeping import MEMORY_GB, Memory
 from her2qp.cohort.table import Cohort, CohortRow
 from her2qp.errors import CohortError
 from her2qp.features import DEFAULT_EXTRACTOR, ExtractorInfo, FeatureStore, extractor_info, list_extractors
@@ -33,7 +34,7 @@ class CohortFeatures:
     Parameters
     ----------
     bags
-        One a row of the cohort, in its order.
+        One a row of the cohort, in its order. Features for which there was no memory are read whenever they are wanted.
     features
         What the features are. Where files of another program do not tell what made them beyond a name, its hashes are
         empty, and a bundle trained on them refuses every extractor; see `extractor` of :func:`load_features`.
@@ -51,10 +52,11 @@ def load_features(
     folder: str | Path | None = None,
     *,
     tile_um: float | None = None,
+    memory_gb: float = MEMORY_GB,
     progress: Callable[[int], None] | None = None,
     **settings: Any,
 ) -> CohortFeatures:
-    """Load the features of all slides of a cohort.
+    """Look through the features of all slides of a cohort, and keep as many in memory as may be.
 
     Parameters
     ----------
@@ -66,6 +68,9 @@ def load_features(
     tile_um
         Side of a tile in µm, for files that count in pixels and do not say how large one is (CLAM), or say it only
         through a magnification (TRIDENT). The pixel size in the QuPath project counts for more.
+    memory_gb
+        How much memory the features may take, in 10⁹ bytes. What does not fit is read from its file each time it is
+        used, which gives the same results and takes longer.
     progress
         Called with 1 after each slide.
     **settings
@@ -94,22 +99,29 @@ def load_features(
     chosen = TileSettings(**settings)
     if chosen.tma:
         raise CohortError("the cores of a tissue microarray are of different patients: they are no bag of one slide")
-    report = progress or (lambda slides: None)
+    report, memory = progress or (lambda slides: None), Memory(memory_gb)
     if folder is None:
-        return _from_store(cohort, chosen, report)
-    return _from_folder(cohort, FeatureFolder(Path(folder)), chosen, tile_um, report)
+        return _from_store(cohort, chosen, memory, report)
+    return _from_folder(cohort, FeatureFolder(Path(folder)), chosen, tile_um, memory, report)
 
 
-def _from_store(cohort: Cohort, settings: TileSettings, report: Callable[[int], None]) -> CohortFeatures:
+def _from_store(
+    cohort: Cohort, settings: TileSettings, memory: Memory, report: Callable[[int], None]
+) -> CohortFeatures:
     info = extractor_info(settings.extractor or DEFAULT_EXTRACTOR)
     store = FeatureStore(settings.cache() / "features")
     with CohortImages() as images:
-        bags = _each(cohort.rows, lambda row: _stored_bag(row, images, settings, info, store), report)
+        bags = _each(cohort.rows, lambda row: _stored_bag(row, images, settings, info, store, memory), report)
     return CohortFeatures(bags, FeatureSpec.of(info), f"feature store {store.folder}")
 
 
 def _stored_bag(
-    row: CohortRow, images: CohortImages, settings: TileSettings, info: ExtractorInfo, store: FeatureStore
+    row: CohortRow,
+    images: CohortImages,
+    settings: TileSettings,
+    info: ExtractorInfo,
+    store: FeatureStore,
+    memory: Memory,
 ) -> Bag:
     entry = images.find(row)
     if entry is None:
@@ -129,28 +141,34 @@ def _stored_bag(
                 remedy="Run `her2qp features` on its project first, with the same options.",
             )
         centres = (bounds[:, :2] + bounds[:, 2:]) / 2 * plan.mpp
-        return Bag(known.features, centres, tile_um=info.tile_px * info.mpp, name=row.filename)
+        bag = Bag(known.features, centres, tile_um=info.tile_px * info.mpp, name=row.filename)
+        return memory.keep(bag, store.path(plan.slide, info, bounds), known.rows)
 
 
 def _from_folder(
-    cohort: Cohort, folder: FeatureFolder, settings: TileSettings, tile_um: float | None, report: Callable[[int], None]
+    cohort: Cohort,
+    folder: FeatureFolder,
+    settings: TileSettings,
+    tile_um: float | None,
+    memory: Memory,
+    report: Callable[[int], None],
 ) -> CohortFeatures:
-    files: list[SlideFeatures] = []
+    first: list[SlideFeatures] = []
     with CohortImages() as images:
 
         def load(row: CohortRow) -> Bag:
             file = read_features(folder.find(row.filename))
-            _require_same(files[:1], file)
+            _require_same(first, file)
             bag = _bag_of(row, file, _um_per_unit(row, file, images, settings.mpp, tile_um))
-            files.append(file)
-            return bag
+            first[:] = first or [file]
+            return memory.keep(bag, file.path)
 
         bags = _each(cohort.rows, load, report)
     _require_one_size(bags)
-    spec = _spec(files[0], bags)
+    spec = _spec(first[0], bags)
     if settings.extractor is not None:
-        spec = _vouched(spec, extractor_info(settings.extractor), files[0].path)
-    return CohortFeatures(bags, spec, f"{files[0].dialect} features in {folder.folder}")
+        spec = _vouched(spec, extractor_info(settings.extractor), first[0].path)
+    return CohortFeatures(bags, spec, f"{first[0].dialect} features in {folder.folder}")
 
 
 def _each(

@@ -37,14 +37,19 @@ class KnownFeatures:
 
     Parameters
     ----------
-    found
-        bool (n,): whether the tile's features are known.
+    rows
+        int64 (n,): row of the tile in its file, -1 where it is not known.
     features
         float32 (n, d); rows that were not found are undefined.
     """
 
-    found: NDArray[np.bool_]
+    rows: NDArray[np.int64]
     features: NDArray[np.float32]
+
+    @property
+    def found(self) -> NDArray[np.bool_]:
+        """Whether the tile's features are known, bool (n,)."""
+        return self.rows >= 0
 
 
 class FeatureStore:
@@ -90,13 +95,12 @@ class FeatureStore:
             As for :meth:`path`; no tiles are no problem.
         """
         n = len(bounds)
-        known = KnownFeatures(np.zeros(n, dtype=np.bool_), np.empty((n, info.dimension), dtype=np.float32))
+        known = KnownFeatures(np.full(n, -1), np.empty((n, info.dimension), dtype=np.float32))
         stored = self._read(slide, info, bounds) if n else None
         if stored is not None:
             row_of = {bounds_of_row: row for row, bounds_of_row in enumerate(_rows(stored.bounds))}
-            rows = np.array([row_of.get(row, -1) for row in _rows(bounds)])
-            known.found[:] = rows >= 0
-            known.features[known.found] = stored.features[rows[known.found]]
+            known.rows[:] = [row_of.get(row, -1) for row in _rows(bounds)]
+            known.features[known.found] = stored.features[known.rows[known.found]]
         return known
 
     def add(

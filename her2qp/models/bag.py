@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -14,14 +15,25 @@ from her2qp.errors import ModelError
 from her2qp.models.tile_graph import TileGraph
 
 
+class StoredFeatures(Protocol):
+    """Features that are not kept in memory, but read each time they are wanted."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Tiles and dimension."""
+
+    def read(self) -> NDArray[np.float32]:
+        """The features, shape (n, d), float32, finite."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Bag:
     """Features and places of the tiles of one slide, or of one region of it.
 
     Parameters
     ----------
-    features
-        One row a tile, shape (n, d), float32.
+    content
+        The features, one row a tile, shape (n, d), float32; or what reads them.
     positions_um
         Tile centres x, y in µm from any origin, shape (n, 2), float64.
     tile_um
@@ -40,7 +52,7 @@ class Bag:
         The bag is empty, its arrays do not fit together, or a value is not finite.
     """
 
-    features: NDArray[np.float32]
+    content: NDArray[np.float32] | StoredFeatures
     positions_um: NDArray[np.float64]
     tile_um: float
     name: str = "bag"
@@ -48,7 +60,17 @@ class Bag:
     graph: TileGraph | None = None
 
     def __post_init__(self) -> None:
-        features = np.ascontiguousarray(self.features, dtype=np.float32)
+        if isinstance(self.content, np.ndarray):
+            object.__setattr__(self, "content", self._checked(self.content))
+        if not (np.isfinite(self.tile_um) and self.tile_um > 0):
+            raise ModelError(f"a tile cannot be {self.tile_um} µm wide", where=self.name)
+        tiles = self.content.shape[0]
+        object.__setattr__(self, "positions_um", self._points(self.positions_um, "tile positions", tiles))
+        if self.anchors_um is not None:
+            object.__setattr__(self, "anchors_um", self._points(self.anchors_um, "anchors", None))
+
+    def _checked(self, values: NDArray[np.float32]) -> NDArray[np.float32]:
+        features = np.ascontiguousarray(values, dtype=np.float32)
         if features.ndim != 2 or features.shape[1] == 0:
             raise ModelError(f"features have shape {features.shape}, not (tiles, dimension)", where=self.name)
         if len(features) == 0:
@@ -60,12 +82,7 @@ class Bag:
                 where=self.name,
                 remedy="Extract the features of this slide again.",
             )
-        if not (np.isfinite(self.tile_um) and self.tile_um > 0):
-            raise ModelError(f"a tile cannot be {self.tile_um} µm wide", where=self.name)
-        object.__setattr__(self, "features", features)
-        object.__setattr__(self, "positions_um", self._points(self.positions_um, "tile positions", len(features)))
-        if self.anchors_um is not None:
-            object.__setattr__(self, "anchors_um", self._points(self.anchors_um, "anchors", None))
+        return features
 
     def _points(self, points: ArrayLike, what: str, count: int | None) -> NDArray[np.float64]:
         array = np.asarray(points, dtype=np.float64)
@@ -77,17 +94,22 @@ class Bag:
         return array
 
     def __len__(self) -> int:
-        return len(self.features)
+        return int(self.content.shape[0])
 
     @property
     def dimension(self) -> int:
         """Length of a feature vector."""
-        return int(self.features.shape[1])
+        return int(self.content.shape[1])
+
+    @property
+    def features(self) -> NDArray[np.float32]:
+        """One row a tile, shape (n, d), float32; read now if they are not in memory."""
+        return self.content if isinstance(self.content, np.ndarray) else self.content.read()
 
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Bag:
         """The bag of the given tiles, with the anchors of this one, and what is left of its graph."""
         graph = None if self.graph is None else self.graph.take(rows)
-        return replace(self, features=self.features[rows], positions_um=self.positions_um[rows], graph=graph)
+        return replace(self, content=self.features[rows], positions_um=self.positions_um[rows], graph=graph)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

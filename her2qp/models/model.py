@@ -173,12 +173,17 @@ class Model(nn.Module, ABC):
         return collate([self.prepare(bag) for bag in bags]).to(self.feature_mean.device)
 
     def standardise(self, bags: Sequence[Bag]) -> None:
-        """Take the mean and spread of the features from the tiles of all these bags."""
-        features = torch.tensor(np.concatenate([bag.features for bag in bags]))
-        self.feature_mean.copy_(features.mean(dim=0))
-        # A feature that never varies carries nothing; dividing by its spread of 0 would make it explode elsewhere.
-        spread = features.std(dim=0, correction=0)
-        self.feature_std.copy_(torch.where(spread > 0, spread, torch.ones_like(spread)))
+        """Take the mean and spread of the features from the tiles of all these bags, one bag at a time.
+
+        The spread of a feature that never varies is taken for 1: it carries nothing, and must not explode elsewhere.
+        """
+        from sklearn.preprocessing import StandardScaler
+
+        scaler = StandardScaler()
+        for bag in bags:
+            scaler.partial_fit(bag.features)
+        self.feature_mean.copy_(torch.from_numpy(scaler.mean_))
+        self.feature_std.copy_(torch.from_numpy(scaler.scale_))
 
     @torch.no_grad()
     def judge(self, bag: Bag) -> tuple[Tensor, Tensor]:

@@ -158,7 +158,7 @@ class Scorer:
         bounds = plan.tiles.bounds[rows]
         info = self.extractor.info
         return Bag(
-            features=features[rows],
+            features[rows],
             positions_um=(bounds[:, :2] + bounds[:, 2:]) / 2 * plan.mpp,
             tile_um=info.tile_px * info.mpp,
             name=plan.slide.path.name,

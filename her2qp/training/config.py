@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from her2qp.cohort.keeping import MEMORY_GB
 from her2qp.errors import BundleError
 from her2qp.models.kat import KATConfig
 from her2qp.models.model import Model, ModelConfig
@@ -121,6 +122,8 @@ class CohortSettings(_Part):
         projects.
     tile_um
         Side of a tile in µm, where the feature files do not say it.
+    memory_gb
+        How much memory the features may take; what does not fit is read from its file each time it is used.
     tiles
         Which tiles of QuPath projects are meant; for a folder, only `mpp` and `extractor` count. See
         :class:`her2qp.scoring.settings.TileSettings`.
@@ -130,6 +133,7 @@ class CohortSettings(_Part):
     label_column: str | None = None
     features: InputPath | None = None
     tile_um: float | None = Field(default=None, gt=0)
+    memory_gb: float = Field(default=MEMORY_GB, ge=0)
     tiles: TileSettings = TileSettings()
 
 

@@ -64,6 +64,7 @@ class LabelledBags:
             cohort,
             settings.features,
             tile_um=settings.tile_um,
+            memory_gb=settings.memory_gb,
             progress=monitor.slides_loaded,
             **settings.tiles.model_dump(),
         )
