@@ -38,6 +38,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).res
 from faults.figures import print_table, summarise  # noqa: E402
 from faults.interposer import Call, Fault, Interposer  # noqa: E402
 from faults.study import State, files_of, make_study, read_state  # noqa: E402
+from faults.warmqupath import warm_qupath  # noqa: E402
 
 import her2qp  # noqa: E402
 from her2qp.errors import Her2qpError  # noqa: E402
@@ -372,7 +373,8 @@ def main() -> int:
         os.environ.setdefault("HER2QP_CACHE", str(name / "cache"))
         for store in stores:
             every = 1 if options.long else options.sample
-            points += run(name / store, store, every, options.kinds, options.verbs, options.keep)
+            with warm_qupath(name / store) if store == "paquo" else contextlib.nullcontext():
+                points += run(name / store, store, every, options.kinds, options.verbs, options.keep)
     groups = summarise(points)
     print_table(groups)
     if options.json is not None:

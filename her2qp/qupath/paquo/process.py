@@ -15,6 +15,8 @@ from typing import IO, Any
 from her2qp.errors import QuPathProcessError
 
 DEFAULT_TIME_LIMIT_S = 900.0
+WORKER = [sys.executable, "-m", "her2qp.qupath.paquo.worker"]
+"""The command that starts it."""
 _KEPT_LOG_BYTES = 16 * 1024
 
 
@@ -32,7 +34,7 @@ class QuPathProcess:
     def __init__(self, *, time_limit_s: float | None = None, command: list[str] | None = None) -> None:
         limit = os.environ.get("HER2QP_QUPATH_TIME_LIMIT")
         self._time_limit_s = time_limit_s or float(limit or DEFAULT_TIME_LIMIT_S)
-        self._command = command or [sys.executable, "-m", "her2qp.qupath.paquo.worker"]
+        self._command = command or WORKER
         self._process: subprocess.Popen[bytes] | None = None
         self._replies: queue.Queue[bytes | None] = queue.Queue()
         self._log = _Tail()

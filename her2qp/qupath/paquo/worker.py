@@ -37,6 +37,13 @@ class QuPathSession:
             return
         loader.tryToLoadQuietly()
 
+    def answer(self, request: str) -> str:
+        """Do what a line of JSON asks for, and say as another whether QuPath could."""
+        try:
+            return json.dumps(self.rewrite(json.loads(request)))
+        except self._class("java.lang.Throwable") as error:
+            return json.dumps({"error": str(error)})
+
     def rewrite(self, request: dict[str, Any]) -> dict[str, Any]:
         """Open the one image of a project, edit its objects, and write what QuPath would save."""
         file, path_io = self._class("java.io.File"), self._class("qupath.lib.io.PathIO")
@@ -150,13 +157,7 @@ def main() -> None:
     session: QuPathSession | None = None
     for line in sys.stdin:
         session = session or QuPathSession()
-        import jpype
-
-        try:
-            answer = session.rewrite(json.loads(line))
-        except jpype.JException as error:
-            answer = {"error": str(error)}
-        replies.write(json.dumps(answer) + "\n")
+        replies.write(session.answer(line) + "\n")
         replies.flush()
     os._exit(0)  # QuPath leaves threads behind that would keep Java running
 
