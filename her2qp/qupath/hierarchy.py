@@ -31,7 +31,10 @@ class Hierarchy(Protocol):
         """All TMA cores, row by row."""
 
     def tiles(self) -> TileTable:
-        """All rectangular tile detections as arrays."""
+        """All rectangular tile detections as arrays, without what :meth:`tiles_with_more` have."""
+
+    def tiles_with_more(self) -> Iterator[PathObject]:
+        """Those of the tiles that have a name, colour, lock, metadata or plane of their own."""
 
     def cell_table(self) -> CellTable:
         """Cells, and detections that are neither tiles nor part of a cell, as arrays.

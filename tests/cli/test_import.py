@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import gzip
 import json
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 import numpy as np
 import pytest
+from qupath.native.samples import same
 
-from her2qp import import_objects
+from her2qp import export_objects, import_objects
 from her2qp.qupath import open_project
+from her2qp.qupath.classes import pack_rgb
+from her2qp.qupath.edits import HierarchyEdit
+from her2qp.qupath.objects import ImagePlane, ObjectType, PathObject
+from her2qp.qupath.rois import make_roi, rectangle
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [64, 0], [64, 64], [0, 64], [0, 0]]]}
 REGION = UUID(int=10)
@@ -80,3 +86,32 @@ def test_tiles_go_under_an_annotation_that_the_image_already_has(golden: Path, t
     with open_project(golden / "project", backend="native") as project:
         tiles = project.image(name).tiles()
     assert sum(tiles.parent_ids[index] == REGION for index in tiles.parent_index) == 20
+
+
+@pytest.mark.parametrize("golden", ["0.5.1"], indirect=True)
+def test_tiles_keep_name_colour_lock_metadata_and_plane_on_their_way_out_and_in(golden: Path, tmp_path: Path) -> None:
+    plain = [tile(row) for row in range(12)]  # as many as make the file keep them together
+    special = [
+        *(replace(tile(row), name="mine") for row in range(100, 112)),
+        *(replace(tile(row), locked=True) for row in range(200, 212)),
+        *(replace(tile(row), color=pack_rgb(1, 2, 3)) for row in range(300, 312)),
+        *(replace(tile(row), metadata={"by": "hand"}) for row in range(400, 412)),
+        *(replace(tile(row), roi=make_roi(rectangle(0, 0, 9, 5), ImagePlane(-1, row, 1))) for row in range(500, 512)),
+    ]
+    with open_project(golden / "project", "r+", "native") as project:
+        first, second = project.images[0], project.images[1]
+        first.edit(HierarchyEdit(add_objects=(*plain, *special)))
+        first.save()
+        assert {obj.id for obj in first.hierarchy.tiles_with_more()} == {obj.id for obj in special}
+    exported = export_objects(golden / "project", tmp_path, images=[first.name]).files[0][0]
+    import_objects(golden / "project", exported, image=second.name, backend="native")
+    with open_project(golden / "project", backend="native") as project:
+        found = {obj.id: obj for obj in project.image(second.name).hierarchy.objects()}
+    assert found.keys() >= {obj.id for obj in plain}
+    for made in special:
+        assert same(found[made.id], made)
+
+
+def tile(row: int) -> PathObject:
+    """A rectangular tile without anything of its own."""
+    return PathObject(UUID(int=5000 + row), ObjectType.TILE, make_roi(rectangle(row, 0, row + 9, 9)))

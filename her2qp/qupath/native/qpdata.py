@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import numpy as np
+
 from her2qp.errors import DataFileError, Her2qpError
 from her2qp.qupath import uuids
 from her2qp.qupath.classes import PathClass
@@ -22,11 +24,12 @@ from her2qp.qupath.native.path_objects import read_object
 from her2qp.qupath.native.records import read_record
 from her2qp.qupath.native.references import grid_cores
 from her2qp.qupath.native.surgery import apply_edit
-from her2qp.qupath.native.tiles import classes_of, read_tiles
+from her2qp.qupath.native.tiles import classes_of, read_tiles, rows_with_more
 from her2qp.qupath.native.values import Memo
 from her2qp.qupath.native.vocabulary import Vocabulary
 from her2qp.qupath.objects import CellTable, ImageType, ObjectType, PathObject, TileTable
 from her2qp.qupath.semantics import check_builder, check_classes, check_image_type
+from her2qp.qupath.tiletables import fits_table
 
 
 class QpData:
@@ -146,6 +149,16 @@ class QpData:
         """All rectangular tile detections as arrays."""
         with self._naming():
             return read_tiles(self._document.index, self._memo)
+
+    def tiles_with_more(self) -> Iterator[PathObject]:
+        """Those of the tiles that have a name, colour, lock, metadata or plane of their own."""
+        for entry in self._document.index.entries:
+            if not entry.record.is_table_tile:
+                continue
+            if isinstance(entry, RunEntry):
+                yield from (self.object_at(entry, row) for row in np.flatnonzero(rows_with_more(entry)).tolist())
+            else:
+                yield from (tile for tile in self._read((entry,)) if not fits_table(tile))
 
     def cell_table(self) -> CellTable:
         """Cells, and detections that are neither tiles nor part of a cell, as arrays."""

@@ -18,15 +18,17 @@ from her2qp.qupath.native.entries import Entry, RunEntry
 from her2qp.qupath.native.index import Index
 from her2qp.qupath.native.measurements import check_names
 from her2qp.qupath.native.path_objects import make_object
-from her2qp.qupath.native.records import OBJECT_ID_KEY, read_record
-from her2qp.qupath.native.values import Memo
+from her2qp.qupath.native.records import COLOR, NAME, OBJECT_ID_KEY, read_record
+from her2qp.qupath.native.values import Memo, is_true
 from her2qp.qupath.native.vocabulary import Vocabulary
-from her2qp.qupath.objects import ObjectType, PathObject, Roi, RoiKind, TileTable
+from her2qp.qupath.objects import ImagePlane, ObjectType, PathObject, Roi, RoiKind, TileTable
 from her2qp.qupath.rois import rectangle
 
 _CORNERS = ("x", "x2", "y", "y2")
 """Order of a rectangle's coordinates in the file."""
 
+_C, _T, _Z = 0, 4, 40
+"""Where a rectangle keeps its plane, around its coordinates."""
 
 _CELLS_UNCHECKED = 2**26
 _MAX_CELLS_PER_NUMBER = 256
@@ -85,6 +87,22 @@ def classes_of(entry: Entry | RunEntry, memo: Memo) -> list[PathClass | None]:
         return [memo.path_class(entry.record.at(entry.record.path_class))]
     records = [(part, read_record(part.layout.template)) for part in entry.run.parts]
     return [c for part, record in records for c in classes_of_rows(part, record.at(record.path_class), memo)[0]]
+
+
+def rows_with_more(entry: RunEntry) -> NDArray[np.bool_]:
+    """Which tiles of a run have a name, colour, lock, metadata or plane of their own, shape (n,): no table holds it."""
+    record, run = entry.record, entry.run
+    roi = record.at(record.roi)
+    named = (record.content[NAME], record.content[COLOR]) != (None, None) or len(record.metadata_strings()) > 1
+    more = np.full(len(run), named)
+    for part in run.parts:
+        for target, of_target in _targets(part, record.at(record.locked)):
+            more[of_target] |= is_true(target)
+        if isinstance(roi, Instance):
+            plane = ImagePlane()
+            for offset, value in ((_C, plane.c), (_T, plane.t), (_Z, plane.z)):
+                more |= part.column(part.layout.payloads[roi.parts[0]] + offset, ">i4")[:, 0] != value
+    return more
 
 
 def _one_block(entry: Entry, memo: Memo) -> Iterator[Block]:
