@@ -93,15 +93,14 @@ def rows_with_more(entry: RunEntry) -> NDArray[np.bool_]:
     """Which tiles of a run have a name, colour, lock, metadata or plane of their own, shape (n,): no table holds it."""
     record, run = entry.record, entry.run
     roi = record.at(record.roi)
+    if not isinstance(roi, Instance) or not isinstance(run, UniformRun):
+        return np.zeros(len(run), dtype=np.bool_)
     named = (record.content[NAME], record.content[COLOR]) != (None, None) or len(record.metadata_strings()) > 1
-    more = np.full(len(run), named)
-    for part in run.parts:
-        for target, of_target in _targets(part, record.at(record.locked)):
-            more[of_target] |= is_true(target)
-        if isinstance(roi, Instance):
-            plane = ImagePlane()
-            for offset, value in ((_C, plane.c), (_T, plane.t), (_Z, plane.z)):
-                more |= part.column(part.layout.payloads[roi.parts[0]] + offset, ">i4")[:, 0] != value
+    locks, lock_index = _targets(run, record.at(record.locked))
+    more = np.array([named or is_true(lock) for lock in locks])[lock_index]
+    plane, start = ImagePlane(), run.layout.payloads[roi.parts[0]]
+    for offset, value in ((_C, plane.c), (_T, plane.t), (_Z, plane.z)):
+        more |= run.column(start + offset, ">i4")[:, 0] != value
     return more
 
 
