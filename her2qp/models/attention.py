@@ -16,7 +16,7 @@ from torch import Tensor
 
 from her2qp.models.bag import BagBatch
 from her2qp.models.kernel_attention import GaussianAttention
-from her2qp.models.neighbourhoods import Layout
+from her2qp.models.neighbourhoods import Layout, sizes
 from her2qp.models.pooling import bag_sums
 
 Readout = Literal["two_hop", "all_exits"]
@@ -31,7 +31,8 @@ class KernelReading:
     queries
         Of the kernels, shape (h, k, w), or (h, 1, w) if they are all the same.
     keys
-        Gives those of a part of the tiles, shape (h, t, w): computed anew, for few who train want to see them.
+        Gives those of a run of the tiles by its number, shape (h, t, w): computed anew, for few who train want to
+        see them.
     log_mass
         Logarithm of what each kernel's weights are divided by, shape (h, k).
     attention
@@ -39,7 +40,7 @@ class KernelReading:
     """
 
     queries: Tensor
-    keys: Callable[[slice], Tensor]
+    keys: Callable[[int], Tensor]
     log_mass: Tensor
     attention: GaussianAttention
 
@@ -47,8 +48,9 @@ class KernelReading:
         """Follow weights on kernels (k,) back to the tiles (n,) of a layout."""
         return torch.cat(
             [
-                self.attention.trace(piece, kernel_weights, self.queries, self.keys(piece.tiles), self.log_mass)
-                for piece in layout.pieces
+                self.attention.trace(piece, kernel_weights, self.queries, keys, self.log_mass)
+                for number, run in enumerate(layout.runs)
+                for piece, keys in zip(run, torch.split(self.keys(number), sizes(run), dim=1), strict=True)
             ]
         )
 

@@ -168,7 +168,7 @@ class KAT(Model):
     def _blocks(self, tiles: Tensor, batch: BagBatch, layout: Layout) -> Iterator[tuple[Tokens, KernelReading, Tensor]]:
         """What each block but the last makes of the tokens, and what was read in it."""
         # Kernels are all the same until they have read something, and are kept as one until then.
-        tokens = Tokens(tiles[layout.order], self.kernel_token[None], self.class_token.expand(len(batch), -1))
+        tokens = Tokens(layout.split(tiles), self.kernel_token[None], self.class_token.expand(len(batch), -1))
         bags = batch.bag_of_anchor
         *blocks, _ = (cast(KernelAttentionBlock, block) for block in self.blocks)
         for level, block in enumerate(blocks):

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
+from torch.nn.functional import pad, scaled_dot_product_attention
 
 from her2qp.models.neighbourhoods import Neighbourhood
 
@@ -22,18 +23,21 @@ WIDEST = 60.0
 
 
 class Gathered(NamedTuple):
-    """What the kernels near a piece read from its tiles: parts of sums that :func:`merge` completes.
+    """What kernels read from some of the tiles: parts of sums that :func:`merge` completes.
 
     Parameters
     ----------
+    kernels
+        Which they are in the batch, shape (k,), int64.
     highest
         What the exponents were lowered by, shape (h, k); without a gradient.
     mass
         Sum of the weights, shape (h, k).
     sums
-        Weighted sums of the values of the tiles, shape (h, near, w); the kernels after the near ones got nothing.
+        Weighted sums of the values of the tiles, shape (h, k, w).
     """
 
+    kernels: Tensor
     highest: Tensor
     mass: Tensor
     sums: Tensor
@@ -67,16 +71,16 @@ class GaussianAttention:
         """
         near = piece.count_near(self.variance_um2)
         exponents = piece.log_gaussian(near, self.variance_um2)
-        count = near if self.mode == "bias" else len(piece.kernels)
+        rows = piece.kernels[:near] if self.mode == "bias" else piece.kernels
         if queries.shape[1] == 1:
             scores = _scores(queries, keys)
             lowest, top = scores.detach().aminmax()
             if piece.strangers is None and float(top - lowest) < WIDEST:
-                return self._gather_alike(scores, values, exponents, count)
-            asking = queries.expand(-1, count, -1)
+                return self._gather_alike(rows, scores, values, exponents)
+            queries = queries.expand(-1, len(rows), -1)
         else:
-            asking = _take(queries, piece.kernels[:count])
-        scores = _scores(asking, keys)
+            queries = _take(queries, rows)
+        scores = _scores(queries, keys)
         if self.mode == "bias":
             scores = scores.add_(exponents)
         elif piece.strangers is not None:
@@ -86,18 +90,19 @@ class GaussianAttention:
         mass = weights.sum(dim=-1)
         if self.mode == "multiply":
             weights = weights[:, :near] * exponents.exp()
-        return Gathered(highest, mass, weights @ values)
+        return Gathered(rows, highest, mass, _for_all(rows, weights @ values))
 
-    def _gather_alike(self, scores: Tensor, values: Tensor, exponents: Tensor, count: int) -> Gathered:
+    def _gather_alike(self, rows: Tensor, scores: Tensor, values: Tensor, exponents: Tensor) -> Gathered:
         """Where all kernels ask the same, a tile's weight is a product: of its score's part and of the Gaussian's."""
         highest = scores.detach().amax(dim=-1)
         weights = (scores - highest[..., None]).exp().mT
         if self.mode == "multiply":
-            mass = weights.sum(dim=1).expand(-1, count)
-            return Gathered(highest.expand(-1, count), mass, exponents.exp() @ (weights * values))
+            mass = weights.sum(dim=1).expand(-1, len(rows))
+            sums = exponents.exp() @ (weights * values)
+            return Gathered(rows, highest.expand(-1, len(rows)), mass, _for_all(rows, sums))
         nearest = exponents.amax(dim=-1)
         gaussian = (exponents - nearest[:, None]).exp()
-        return Gathered(highest + nearest, (gaussian @ weights)[..., 0], gaussian @ (weights * values))
+        return Gathered(rows, highest + nearest, (gaussian @ weights)[..., 0], gaussian @ (weights * values))
 
     def receive(self, piece: Neighbourhood, queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         """Let the tiles of a piece read from the kernels.
@@ -114,15 +119,15 @@ class GaussianAttention:
         Weighted sums of the values, shape (h, t, w).
         """
         near = piece.count_near(self.variance_um2)
+        rows = piece.kernels[:near]
         exponents = piece.log_gaussian(near, self.variance_um2).mT
         if self.mode == "bias":
-            rows = piece.kernels[:near]
-            return torch.softmax(_scores(queries, _take(keys, rows)).add_(exponents), dim=-1) @ _take(values, rows)
+            return _attend(queries, _take(keys, rows), _take(values, rows), exponents)
         scores = _scores(queries, _take(keys, piece.kernels))
         if piece.strangers is not None:
             scores = scores.masked_fill(piece.strangers.mT, -torch.inf)
         weights = torch.softmax(scores, dim=-1)[..., :near] * exponents.exp()
-        return weights @ _take(values, piece.kernels[:near])
+        return weights @ _take(values, rows)
 
     def share_of_one(self, piece: Neighbourhood) -> Tensor:
         """What is left of a value that all kernels have in common when the tiles of a piece read it, shape (t,)."""
@@ -141,7 +146,7 @@ class GaussianAttention:
         queries, keys
             As for :meth:`gather`.
         log_mass
-            Of all kernels, from :func:`merge`, shape (h, k).
+            Of all kernels: logarithm of what their weights are divided by, shape (h, k).
 
         Returns
         -------
@@ -156,36 +161,31 @@ class GaussianAttention:
         return traced
 
 
-def merge(pieces: Sequence[Neighbourhood], parts: Sequence[Gathered], kernels: int) -> tuple[Tensor, Tensor]:
-    """Complete what kernels have read from all pieces.
-
-    Parameters
-    ----------
-    pieces, parts
-        Alike in order.
-    kernels
-        How many there are in the batch.
-
-    Returns
-    -------
-    Weighted sums (h, k, w), and the logarithm of the mass that they were divided by, (h, k).
-    """
-    rows = _rows(pieces, [part.mass.shape[1] for part in parts])
+def merge(parts: Sequence[Gathered]) -> Gathered:
+    """Add up what kernels have read from several parts of the tiles; the result has its kernels in ascending order."""
+    kernels, rows = torch.unique(torch.cat([part.kernels for part in parts]), return_inverse=True)
     highest = torch.cat([part.highest for part in parts], dim=1)
-    top = highest.new_full((len(highest), kernels), -torch.inf)
+    top = highest.new_full((len(highest), len(kernels)), -torch.inf)
     top = top.scatter_reduce(1, rows.expand_as(highest), highest, "amax")
-    masses = torch.cat([part.mass for part in parts], dim=1) * (highest - top[:, rows]).exp()
-    mass = masses.new_zeros(top.shape).index_add(1, rows, masses)
-    # Only the first of each part's kernels have sums.
-    highest = torch.cat([part.highest[:, : part.sums.shape[1]] for part in parts], dim=1)
-    rows = _rows(pieces, [part.sums.shape[1] for part in parts])
-    sums = torch.cat([part.sums for part in parts], dim=1) * (highest - top[:, rows]).exp()[..., None]
-    total = sums.new_zeros(*top.shape, sums.shape[-1]).index_add(1, rows, sums)
-    return total / mass[..., None], top + mass.log()
+    scale = (highest - top[:, rows]).exp()
+    mass = torch.cat([part.mass for part in parts], dim=1) * scale
+    sums = torch.cat([part.sums for part in parts], dim=1) * scale[..., None]
+    return Gathered(
+        kernels,
+        top,
+        torch.zeros_like(top).index_add(1, rows, mass),
+        sums.new_zeros(*top.shape, sums.shape[-1]).index_add(1, rows, sums),
+    )
 
 
-def _rows(pieces: Sequence[Neighbourhood], counts: Sequence[int]) -> Tensor:
-    return torch.cat([piece.kernels[:count] for piece, count in zip(pieces, counts, strict=True)])
+def _for_all(kernels: Tensor, sums: Tensor) -> Tensor:
+    """Append the zeros that kernels too far away have got."""
+    return pad(sums, (0, 0, 0, len(kernels) - sums.shape[1]))
+
+
+def _attend(queries: Tensor, keys: Tensor, values: Tensor, exponents: Tensor) -> Tensor:
+    attended = scaled_dot_product_attention(queries[None], keys[None], values[None], exponents[None, None])
+    return attended[0]
 
 
 def _take(states: Tensor, rows: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 Result = TypeVar("Result")
 
-TILES_A_STEP = 2048
+TILES_A_STEP = 1024
 """Tiles that go through a layer together: what is made of them on the way stays in the cache."""
 
 REMEMBERED = 16384

@@ -17,6 +17,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from her2qp.models.bag import BagBatch
+from her2qp.models.memory import TILES_A_STEP
 
 Points = NDArray[np.float32]
 Rows = NDArray[np.intp]
@@ -27,12 +28,13 @@ TILES_AT_ONCE = 512
 SMALL_BAGS = 64
 """Bags that have no more tiles than this together share a piece, with weights of 0 between them."""
 
-NEGLIGIBLE = 14.0
-"""A key this much farther than the nearest, as the difference of d²/2σ², is left out: beyond 5.3 σ.
+NEGLIGIBLE = 11.0
+"""A key this much farther than the nearest, as the difference of d²/2σ², is left out: beyond 4.7 σ.
 
-The Gaussian gives it less than 1e-6 of the nearest key's weight. Inside a softmax, scores that differ by R raise that
-to at most exp(R - 14): where tissue covers the plane, all that is left out stays below 1e-4 of the weight for R up to
-4.8.
+The Gaussian gives it less than 2e-5 of the nearest key's weight, and where tissue covers the plane, that is the share
+of all that is left out together. Inside a softmax, scores that are higher by R there raise it to at most exp(R - 11).
+Logits move by less, for what is left out differs little from what is not: by 2e-5 if scores are sixteen times as large
+as those of a new model, and so differ by more than 20.
 """
 
 
@@ -70,13 +72,19 @@ class Neighbourhood:
     def log_gaussian(self, near: int, variance_um2: float) -> Tensor:
         """-d²/2σ² between the first kernels and the tiles, shape (near, t), float32; -∞ between bags."""
         # Differences, not |q|² - 2qk + |k|²: the latter cancels to nothing in float32.
-        across, along = (self.kernels_um[:near, axis, None] - self.tiles_um[:, axis] for axis in (0, 1))
-        exponents = across.square_().add_(along.square_()).div_(-2 * variance_um2)
+        scale = (2 * variance_um2) ** -0.5
+        kernels, tiles = self.kernels_um[:near] * scale, self.tiles_um * scale
+        across, along = (kernels[:, axis, None] - tiles[:, axis] for axis in (0, 1))
+        exponents: Tensor = across.square_().addcmul_(along, along).neg_()
         return exponents if self.strangers is None else exponents.masked_fill_(self.strangers[:near], -torch.inf)
 
     def kernels_of_tiles(self) -> Tensor | int:
         """How many kernels the bag of each tile has: one number, or shape (t,) where there are several bags."""
         return len(self.kernels) if self.strangers is None else (~self.strangers).sum(dim=0)
+
+
+Run = tuple[Neighbourhood, ...]
+"""Pieces that follow each other."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,14 +106,19 @@ class Layout:
         """Put rows (n, …) from the order of the layout into that of the batch."""
         return torch.empty_like(values).index_copy(0, self.order, values)
 
-    def steps(self, tiles: int) -> list[tuple[Neighbourhood, ...]]:
-        """Runs of pieces that hold about so many tiles."""
+    @property
+    def runs(self) -> list[Run]:
+        """The pieces in runs that go through a model together."""
         runs: list[list[Neighbourhood]] = [[]]
         for piece in self.pieces:
-            if runs[-1] and piece.tiles.stop - runs[-1][0].tiles.start > tiles:
+            if runs[-1] and piece.tiles.stop - runs[-1][0].tiles.start > TILES_A_STEP:
                 runs.append([])
             runs[-1].append(piece)
         return [tuple(run) for run in runs]
+
+    def split(self, tiles: Tensor) -> tuple[Tensor, ...]:
+        """Put rows (n, …) of the batch into the order of the layout, and cut them into runs."""
+        return torch.split(tiles[self.order], [sum(sizes(run)) for run in self.runs])
 
 
 def sizes(pieces: Sequence[Neighbourhood]) -> list[int]:
@@ -160,24 +173,26 @@ def _cut(tiles_um: Points, anchors_um: Points) -> Iterator[tuple[Rows, Rows, NDA
         return
     to_kernel = cKDTree(anchors_um).query(tiles_um)[0] ** 2
     to_tile = cKDTree(tiles_um).query(anchors_um)[0] ** 2
-    for rows in _halve(tiles_um, np.arange(len(tiles_um))):
-        piece = tiles_um[rows]
-        beside = anchors_um - np.clip(anchors_um, piece.min(axis=0), piece.max(axis=0))
+    # Columns by themselves: numpy finds the ends of contiguous values many times faster.
+    columns = np.ascontiguousarray(tiles_um.T)
+    for rows in _halve(columns, np.arange(len(tiles_um))):
+        piece = columns[:, rows]
+        beside = anchors_um - np.clip(anchors_um, piece.min(axis=1), piece.max(axis=1))
         margins = np.square(beside, dtype=np.float64).sum(axis=1) - np.maximum(to_kernel[rows].max(), to_tile)
         nearest_first = np.argsort(margins)
         yield rows, nearest_first, margins[nearest_first]
 
 
-def _halve(points: Points, rows: Rows) -> Iterator[Rows]:
+def _halve(columns: Points, rows: Rows) -> Iterator[Rows]:
     """Cut at the median of the longer side until no piece is too large."""
     if len(rows) <= TILES_AT_ONCE:
         yield rows
         return
-    longer = int(np.ptp(points[rows], axis=0).argmax())
+    sides = [column[rows] for column in columns]
     half = len(rows) // 2
-    ranked = rows[np.argpartition(points[rows, longer], half)]
-    yield from _halve(points, ranked[:half])
-    yield from _halve(points, ranked[half:])
+    ranked = rows[np.argpartition(max(sides, key=np.ptp), half)]
+    yield from _halve(columns, ranked[:half])
+    yield from _halve(columns, ranked[half:])
 
 
 def _strangers(batch: BagBatch, bags: range) -> Tensor:

@@ -120,14 +120,16 @@ def test_what_the_last_block_does_to_tiles_and_kernels_reaches_no_logit(model: K
     batch = model.collate([bag])
     logits = model(batch)
     layout, bags = lay_out(batch), batch.bag_of_anchor
-    tokens = Tokens(model.embed(batch)[layout.order], model.kernel_token[None], model.class_token[None])
+    tokens = Tokens(layout.split(model.embed(batch)), model.kernel_token[None], model.class_token[None])
     for level, block in enumerate(model.blocks):
         before = tokens
         attention = GaussianAttention(model.config.anchors.area_um2 * 2**level, model.config.mask_mode)
         tokens, _, _ = block(before, layout, bags, attention, tiles_go_on=True)
     np.testing.assert_allclose(model.head(tokens.class_tokens).detach(), logits.detach(), **CLOSE)
     gradients = torch.autograd.grad(
-        model.head(tokens.class_tokens).sum(), [*tokens[:2], *before[:2]], allow_unused=True
+        model.head(tokens.class_tokens).sum(),
+        [*tokens.tiles, tokens.kernels, *before.tiles, before.kernels],
+        allow_unused=True,
     )
     after_tiles, after_kernels, before_tiles, before_kernels = gradients
     assert after_tiles is None and after_kernels is None and before_tiles is None

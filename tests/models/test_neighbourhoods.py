@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from her2qp.models import kernel_block, memory, neighbourhoods
+from her2qp.models import memory, neighbourhoods
 from her2qp.models.bag import Bag, collate
 from her2qp.models.kat import KAT
 from her2qp.models.neighbourhoods import SMALL_BAGS, lay_out
@@ -53,7 +53,7 @@ def test_near_kernels_stand_for_all(
     mask_mode: str, make_kat: MakeKAT, make_bag: MakeBag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(neighbourhoods, "TILES_AT_ONCE", 64)
-    monkeypatch.setattr(kernel_block, "TILES_A_STEP", 500)
+    monkeypatch.setattr(neighbourhoods, "TILES_A_STEP", 500)
     monkeypatch.setattr(memory, "REMEMBERED", 1000)
     model = make_kat(mask_mode=mask_mode, residual="pre", readout="all_exits")
     bag = model.prepare(make_bag(3000))
