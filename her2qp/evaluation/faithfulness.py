@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from her2qp.errors import EvaluationError
 from her2qp.evaluation.intervals import Interval, percentile_interval
 
-Judge = Callable[[NDArray[np.int64]], float]
-"""Probability of the class in question for a bag of the given tiles alone."""
+Judge = Callable[[Sequence[NDArray[np.int64]]], NDArray[np.floating]]
+"""Probabilities of the class in question for several bags, each of the given tiles alone."""
 
 SHARES = np.linspace(0, 1, 11)
 
@@ -60,8 +60,8 @@ def faithfulness_curves(
     Parameters
     ----------
     judge
-        Gets row numbers of tiles in ascending order, at least one, and gives the probability of the class in
-        question. It is asked about ``20 + 10 * orders`` times.
+        Gets the row numbers of the tiles of several bags, ascending, at least one each, and gives the probability of
+        the class in question for each bag. It is asked ``2 + orders`` times about 11 bags.
     attention
         Of each tile, shape (n,).
     orders
@@ -117,4 +117,4 @@ def _area(curve: NDArray[np.float64]) -> float:
 def _keep_first(judge: Judge, order: NDArray[np.int64]) -> NDArray[np.float64]:
     """Probability with the first tiles of an order, over SHARES; a bag never gets emptier than one tile."""
     counts = np.maximum(np.rint(SHARES * len(order)).astype(np.int64), 1)
-    return np.array([judge(np.sort(order[:count])) for count in counts])
+    return np.asarray(judge([np.sort(order[:count]) for count in counts]), np.float64)

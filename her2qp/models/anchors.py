@@ -6,6 +6,7 @@ an area in µm² means the same at every magnification and tile size.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Literal
 
 import numpy as np
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.spatial import cKDTree
 from sklearn.cluster import kmeans_plusplus
-from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+from threadpoolctl import ThreadpoolController  # type: ignore[import-untyped]
 
 Points = NDArray[np.float64]
 
@@ -84,6 +85,12 @@ def place_anchors(positions_um: NDArray[np.float64], tile_um: float, config: Anc
     return anchors
 
 
+@cache
+def _threads() -> ThreadpoolController:
+    """What sets the number of threads; looking for the libraries that have some takes longer than k-means."""
+    return ThreadpoolController()
+
+
 def _k_means(
     places: Points, weights: NDArray[np.intp], count: int, iterations: int, random: np.random.RandomState
 ) -> tuple[float, Points]:
@@ -94,7 +101,7 @@ def _k_means(
     """
     sample = random.permutation(len(places))[: max(1, SAMPLE * count)]
     # Threads would add up distances in an order of their own, different at every run.
-    with threadpool_limits(1):
+    with _threads().limit(limits=1):
         centroids, _ = kmeans_plusplus(places[sample], count, sample_weight=weights[sample], random_state=random)
     for _ in range(iterations):
         distances, owners = cKDTree(centroids).query(places)

@@ -106,6 +106,10 @@ class Bag:
         """One row a tile, shape (n, d), float32; read now if they are not in memory."""
         return self.content if isinstance(self.content, np.ndarray) else self.content.read()
 
+    def in_memory(self) -> Bag:
+        """The same with its features in memory, for who wants them many times."""
+        return replace(self, content=self.features)
+
     def take(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> Bag:
         """The bag of the given tiles, with the anchors of this one, and what is left of its graph."""
         graph = None if self.graph is None else self.graph.take(rows)

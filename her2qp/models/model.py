@@ -24,6 +24,10 @@ SINGLETONS_AT_ONCE = 1024
 """Tiles that go through a model together when each is judged by itself."""
 
 
+TILES_TOGETHER = 8192
+"""Tiles at most of the bags that are judged together, unless one of them has more."""
+
+
 class ModelConfig(BaseModel):
     """Hyperparameters that every model has; the bounds keep a damaged file from asking for absurd amounts of memory.
 
@@ -206,6 +210,18 @@ class Model(nn.Module, ABC):
         return logits[0].cpu(), attention.cpu()
 
     @torch.no_grad()
+    def logits(self, bags: Sequence[Bag]) -> Tensor:
+        """Logits (b, c) of several bags, without dropout; faster than one by one, and without their attention.
+
+        Raises
+        ------
+        ModelError
+            The features have another dimension than the model's.
+        """
+        with evaluating(self):
+            return torch.cat([self(self.collate(together)).float().cpu() for together in _handfuls(bags)])
+
+    @torch.no_grad()
     def judge_tiles(self, features: NDArray[np.float32]) -> Tensor:
         """Logits of each tile by itself: of the bag that holds only this tile.
 
@@ -238,6 +254,17 @@ class Model(nn.Module, ABC):
         with evaluating(self):
             evidence = self.evidence(self.collate([bag])).cpu()
         return Explanation(logits.softmax(dim=0).numpy(), attention.numpy(), evidence.numpy())
+
+
+def _handfuls(bags: Sequence[Bag]) -> Iterator[Sequence[Bag]]:
+    """As many bags at a time as have few enough tiles together, at least one."""
+    start, tiles = 0, 0
+    for stop, bag in enumerate(bags):
+        if stop > start and tiles + len(bag) > TILES_TOGETHER:
+            yield bags[start:stop]
+            start, tiles = stop, 0
+        tiles += len(bag)
+    yield bags[start:]
 
 
 @contextmanager

@@ -82,14 +82,16 @@ def draw_attention(judged: JudgedSlides) -> list[AttentionMap]:
 
 
 def _curves(model: Model, bag: Bag, seed: int) -> Faithfulness:
-    bag = model.prepare(bag)  # once for all parts of it: anchors stay where they are when tiles are taken away
+    bag = model.prepare(bag.in_memory())  # once for all parts of it: anchors stay where they are without some tiles
     logits, attention = model.judge(bag)
     predicted = int(logits.argmax())
 
-    def probability(rows: NDArray[np.int64]) -> float:
-        return float(model.judge(bag.take(rows))[0].softmax(dim=0)[predicted])
+    def probabilities(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.floating]:
+        logits = model.logits([bag.take(rows) for rows in parts])
+        said: NDArray[np.float32] = logits.softmax(dim=1)[:, predicted].numpy()
+        return said
 
-    return faithfulness_curves(probability, attention.numpy(), seed=seed)
+    return faithfulness_curves(probabilities, attention.numpy(), seed=seed)
 
 
 @torch.no_grad()

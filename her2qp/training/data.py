@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from her2qp.cohort.table import Cohort
 from her2qp.evaluation.predictions import Cases
 from her2qp.models.bag import Bag
 from her2qp.models.bundle_config import FeatureSpec
+from her2qp.models.model import Model
 from her2qp.training.config import CohortSettings
 from her2qp.training.fit import Examples
 from her2qp.training.monitor import Monitor
@@ -87,6 +88,16 @@ class LabelledBags:
 
     def __len__(self) -> int:
         return len(self.bags)
+
+    def prepared_for(self, model: Model) -> LabelledBags:
+        """The same with all that models of this architecture and hyperparameters need once for each bag.
+
+        Raises
+        ------
+        ModelError
+            The features have another dimension than the model's.
+        """
+        return replace(self, bags=tuple(model.prepare(bag) for bag in self.bags))
 
     def examples(self, rows: NDArray[np.int64]) -> Examples:
         """Bags and labels of some slides."""

@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 
 from her2qp.errors import ModelError, TrainingError
 from her2qp.models.bag import Bag
-from her2qp.models.model import Model, evaluating
+from her2qp.models.model import Model
 from her2qp.training.checkpoint import Epoch, Progress, Snapshot, optimiser_tensors, restore_optimiser
 
 
@@ -154,15 +154,9 @@ def fit(
     return run.conclude()
 
 
-@torch.no_grad()
-def mean_loss(model: Model, examples: Examples, batch_size: int = 32) -> float:
+def mean_loss(model: Model, examples: Examples) -> float:
     """Mean cross-entropy of a model on labelled bags, without dropout."""
-    total = 0.0
-    with evaluating(model):
-        for rows in torch.split(torch.arange(len(examples.bags)), batch_size):
-            logits = model(model.collate([examples.bags[row] for row in rows]))
-            total += cross_entropy(logits.float(), _labels(examples, rows, logits.device), reduction="sum").item()
-    return total / len(examples.bags)
+    return cross_entropy(model.logits(examples.bags), torch.tensor(examples.labels)).item()
 
 
 class _Fitting:
@@ -218,7 +212,7 @@ class _Fitting:
         validated = None
         if self.validation is not None:
             with self._precision():
-                validated = mean_loss(self.model, self.validation, self.settings.batch_size)
+                validated = mean_loss(self.model, self.validation)
         epochs = self.progress.epochs
         epochs.append(Epoch(training_loss=trained, validation_loss=validated))
         best = epochs[self.progress.best].validation_loss

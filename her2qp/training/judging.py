@@ -147,8 +147,9 @@ def judge_cohort(
             where=bundle.label,
         )
     bundle.check_features(data.features)
+    data = data.prepared_for(bundle.model)
     model: Model = Ensemble.of([bundle.model], [bundle.config.temperature])
-    probabilities = np.array([bundle.probabilities(bag) for bag in data.bags], np.float64)
+    probabilities = model.logits(data.bags).softmax(dim=1).double().numpy()
     predictions = data.cases.judged(probabilities, bundle.label)
     judged = JudgedSlides(predictions, data.bags, [model] * len(data))
     evidence = Evidence(

@@ -122,10 +122,12 @@ def _train(
     checkpoint = folder / _CHECKPOINT
     training, validation = data.examples(split.training), data.examples(split.validation)
     done = fit(model, training, validation, settings, monitor.epoch_done, checkpoint)
-    temperature = find_temperature(_logits(model, data, split.validation), data.cases.labels[split.validation])
-    for file, rows in ((_VALIDATION, split.validation), (_TEST, split.test)):
-        if len(rows):
-            write_predictions(_judge(name, model, temperature, data, rows), folder / file)
+    logits = model.logits(validation.bags).double().numpy()
+    temperature = find_temperature(logits, data.cases.labels[split.validation])
+    _write_predictions(folder / _VALIDATION, name, data, split.validation, logits / temperature)
+    if len(split.test):
+        logits = model.logits(data.examples(split.test).bags).double().numpy()
+        _write_predictions(folder / _TEST, name, data, split.test, logits / temperature)
     weights = safetensors.torch.save({n: tensor.contiguous() for n, tensor in model.state_dict().items()})
     write_atomically(folder / _WEIGHTS, weights)
     record = _Record(
@@ -139,14 +141,12 @@ def _train(
     return record
 
 
-def _judge(name: str, model: Model, temperature: float, data: LabelledBags, rows: NDArray[np.int64]) -> Predictions:
+def _write_predictions(
+    file: Path, name: str, data: LabelledBags, rows: NDArray[np.int64], logits: NDArray[np.float64]
+) -> None:
     from scipy.special import softmax
 
-    return data.cases.take(rows).judged(softmax(_logits(model, data, rows) / temperature, axis=1), name)
-
-
-def _logits(model: Model, data: LabelledBags, rows: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.array([model.judge(data.bags[row])[0].numpy() for row in rows], np.float64)
+    write_predictions(data.cases.take(rows).judged(softmax(logits, axis=1), name), file)
 
 
 def _read_record(folder: Path) -> _Record | None:

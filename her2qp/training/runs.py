@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from her2qp.errors import TrainingError
 from her2qp.evaluation import METRICS, Evaluation
 from her2qp.models.bundle import Bundle
@@ -213,7 +215,10 @@ def _load(config: TrainingConfig, monitor: Monitor, fewest_patients: int) -> Lab
             f"there is no column {min(unknown)!r} to predict from; there is {', '.join(data.cases.covariates)}",
             where=config.cohort,
         )
-    return data
+    monitor.step("Preparing the slides")
+    with torch.device("meta"):  # without weights: what models need of a slide depends on the hyperparameters alone
+        model = config.model.build(data.features.dimension, len(data.cases.classes))
+    return data.prepared_for(model)
 
 
 def _train_groups(

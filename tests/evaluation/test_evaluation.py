@@ -180,7 +180,7 @@ def test_reliability_by_hand() -> None:
 def test_the_report_is_one_file_with_two_models_and_all_figures(tmp_path: Path) -> None:
     one, other = rich_predictions("KAT <script>", signal=2), rich_predictions("SlideGraph+", noise_seed=6)
     tiles = np.arange(12.0)
-    curves = [faithfulness_curves(lambda rows: float(rows.mean() / 12), tiles)] * 3
+    curves = [faithfulness_curves(lambda bags: np.array([rows.mean() / 12 for rows in bags]), tiles)] * 3
     grid = np.stack(np.divmod(np.arange(12), 4), axis=1) * 128.0
     maps = [AttentionMap(s, p, grid, 128, tiles) for s, p in zip(one.slides, one.patients, strict=True)]
     evaluation = evaluate(one, Evidence(clinical=["ER"], faithfulness=curves), **FEW)

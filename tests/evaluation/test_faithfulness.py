@@ -15,12 +15,12 @@ def make_slide(seed: int, tiles: int = 100) -> np.ndarray:
 
 
 def judge_of(evidence: np.ndarray):
-    return lambda rows: float(1 / (1 + np.exp(4 - 20 * evidence[rows].mean())))
+    return lambda bags: np.array([1 / (1 + np.exp(4 - 20 * evidence[rows].mean())) for rows in bags])
 
 
 def test_curves_by_hand() -> None:
     evidence = np.arange(10.0)
-    curves = faithfulness_curves(lambda rows: float(evidence[rows].mean()), evidence, orders=3)
+    curves = faithfulness_curves(lambda bags: np.array([evidence[r].mean() for r in bags]), evidence, orders=3)
     # Insertion in order of attention: 9, then 9 and 8, ...; the emptiest bag holds one tile.
     assert curves.insertion == pytest.approx([9, 9, 8.5, 8, 7.5, 7, 6.5, 6, 5.5, 5, 4.5])
     assert curves.deletion == pytest.approx([4.5, 4, 3.5, 3, 2.5, 2, 1.5, 1, 0.5, 0, 0])
@@ -49,9 +49,9 @@ def test_faithful_attention_gains_and_random_and_wrong_ones_do_not() -> None:
 def test_the_judge_gets_ascending_rows_and_never_an_empty_bag() -> None:
     asked: list[np.ndarray] = []
 
-    def judge(rows: np.ndarray) -> float:
-        asked.append(rows)
-        return 0.5
+    def judge(bags: list[np.ndarray]) -> np.ndarray:
+        asked.extend(bags)
+        return np.full(len(bags), 0.5)
 
     curves = faithfulness_curves(judge, np.array([0.2, 0.7, 0.1]), orders=2)
     assert all(len(rows) and (np.diff(rows) > 0).all() for rows in asked)
@@ -63,6 +63,6 @@ def test_the_judge_gets_ascending_rows_and_never_an_empty_bag() -> None:
 def test_attention_that_is_none() -> None:
     for attention in ([], [np.nan, 1.0]):
         with pytest.raises(EvaluationError, match="attention"):
-            faithfulness_curves(lambda rows: 0.5, np.array(attention))
+            faithfulness_curves(lambda bags: np.full(len(bags), 0.5), np.array(attention))
     with pytest.raises(EvaluationError, match="no slide"):
         mean_gains([])

@@ -46,6 +46,16 @@ def test_mean_pooling_is_logistic_regression_on_the_mean_tile(make_model: MakeMo
 
 
 @each
+def test_bags_that_are_judged_together_are_judged_as_one_by_one(
+    architecture: str, make_model: MakeModel, make_bag: MakeBag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model_module, "TILES_TOGETHER", 30)
+    model, bags = make_model(architecture), [make_bag(n, seed=n) for n in (7, 40, 11, 12, 13)]
+    one_by_one = torch.stack([model.judge(bag)[0] for bag in bags])
+    np.testing.assert_allclose(model.logits(bags), one_by_one, rtol=1e-4, atol=1e-5)
+
+
+@each
 def test_a_tile_by_itself_is_a_bag_of_one_tile(
     architecture: str, make_model: MakeModel, make_bag: MakeBag, monkeypatch: pytest.MonkeyPatch
 ) -> None:
