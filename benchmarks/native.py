@@ -86,7 +86,7 @@ def time_write(folder: Path, n: int, repeat: int) -> Timing:
     def work() -> None:
         data = QpData.create(None)
         data.apply(HierarchyEdit(add_tiles=tiles))
-        (folder / "ours.qpdata").write_bytes(data.to_bytes())
+        data.write(folder / "ours.qpdata")
 
     return measure(work, repeat)
 
@@ -106,7 +106,7 @@ def time_rewrite(folder: Path, _: int, repeat: int) -> Timing:
     copy = folder / "copy.qpdata"
 
     def work() -> None:
-        copy.write_bytes(QpData.read(folder / FIRST_DATA).to_bytes())
+        QpData.read(folder / FIRST_DATA).write(copy)
         flush_file(copy)
 
     return measure(work, repeat)
@@ -114,19 +114,18 @@ def time_rewrite(folder: Path, _: int, repeat: int) -> Timing:
 
 def time_rescore(folder: Path, _: int, repeat: int) -> Timing:
     """Replace our tiles in an image: lock, backup, read, edit, write, read back, compare, swap."""
-    numbers = iter(range(1, 100))
+    region = QpData.read(folder / FIRST_DATA).annotations[0].id
+    new = iter([make_tiles(OWN_TILES, seed, region) for seed in range(1, repeat + 2)])
 
     def work() -> None:
-        seed = next(numbers)
         with open_project(folder / "project", "r+", backend="native") as project:
             image = project.images[0]
-            region = image.annotations[0].id
             old = frozenset(UUID(bytes=row.tobytes()) for row in image.tiles().ids)
             image.edit(
                 HierarchyEdit(
                     remove=old,
-                    set_measurements={region: {"HER2 score": float(seed)}},
-                    add_tiles=make_tiles(OWN_TILES, seed, region),
+                    set_measurements={region: {"HER2 score": float(time.time())}},
+                    add_tiles=next(new),
                 )
             )
             image.save()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -193,10 +194,12 @@ class ImageEntry:
             self._project.keep_only(self)
             self._signature = signature(self.data_file)
             data = self._read_data()
-            self._content = self._parse(data)
-            self._hierarchy = self._project.store.read(self._source(), self._content)
-            if self._project.mode == "r+" and self._seen is None:
-                self._seen = digest(data)
+            with ThreadPoolExecutor(1) as pool:
+                seen = pool.submit(digest, data) if self._project.mode == "r+" and self._seen is None else None
+                self._content = self._parse(data)
+                self._hierarchy = self._project.store.read(self._source(), self._content)
+            if seen is not None:
+                self._seen = seen.result()
         return self._hierarchy
 
     def release(self) -> None:
@@ -370,13 +373,14 @@ class ImageEntry:
         content, present = self._content, self._seen
         if content is None or present is None or self._signature != signature(self.data_file):
             data = self._read_data()
-            if self._seen not in (None, digest(data)):
+            present = digest(data)
+            if self._seen not in (None, present):
                 raise ProjectChangedError(
                     "somebody else changed the image after it was read",
                     where=self.data_file,
                     remedy="Close the project in QuPath and run again.",
                 )
-            content, present = self._parse(data), digest(data)
+            content = self._parse(data)
         content.check_loadable(self.server_builder, self._project.qupath_version)
         self.release()  # the edits change what was read
         store = self._project.store

@@ -91,7 +91,7 @@ class NativeStore:
         """See :meth:`Store.write`."""
         for edit in edits:
             content.apply(edit)
-        destination.write_bytes(content.to_bytes())
+        content.write(destination)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -25,7 +25,7 @@ from her2qp.qupath.java.runs import Layout, Rows, Run, expand_runs, first_rows
 from her2qp.qupath.java.stream import Stream, read_stream
 from her2qp.qupath.java.tracing import trace_layout
 from her2qp.qupath.java.uniformruns import UniformRun
-from her2qp.qupath.java.writer import write_stream
+from her2qp.qupath.java.writer import stream_pieces, write_stream
 
 __all__ = [
     "ClassData",
@@ -49,6 +49,7 @@ __all__ = [
     "expand_runs",
     "first_rows",
     "read_stream",
+    "stream_pieces",
     "trace_layout",
     "write_stream",
 ]

@@ -98,7 +98,7 @@ class RunFinder:
                 used = {part.form: self._form(part.layout.record) for part in known.run.parts}
                 if None not in used.values():
                     forms = [used.get(form) or form for form in known.run.forms]
-                    return known.run.moved(forms, self._bytes[start : start + known.run.n_bytes], targets)
+                    return known.run.moved(forms, targets)
         return None
 
     def _uniform_run(self, start: int, size: int, targets: dict[int, Node]) -> UniformRun | None:

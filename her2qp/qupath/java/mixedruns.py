@@ -193,9 +193,13 @@ class MixedRun(Run):
         starts = np.concatenate(([0], np.cumsum(sizes[rows])))
         return MixedRun(self.forms, data, starts, self.form_of[rows], self.lengths[rows], self.targets)
 
-    def moved(self, forms: Sequence[Form], data: NDArray[np.uint8], targets: Mapping[int, Node]) -> MixedRun:
-        """The same records in another stream: its forms, bytes and nodes."""
-        return MixedRun(forms, data, self.starts, self.form_of, self.lengths, targets)
+    def moved(self, forms: Sequence[Form], targets: Mapping[int, Node]) -> MixedRun:
+        """The same records in another stream: its forms and nodes."""
+        return MixedRun(forms, self.data, self.starts, self.form_of, self.lengths, targets)
+
+    def holds_bytes_of(self, other: Run) -> bool:
+        """See :meth:`Run.holds_bytes_of`."""
+        return isinstance(other, MixedRun) and self.data is other.data
 
     def record(self, row: int) -> bytes:
         """See :meth:`Run.record`."""

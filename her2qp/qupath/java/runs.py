@@ -193,6 +193,10 @@ class Run(ABC):
             New handles of the nodes that the records refer to.
         """
 
+    def holds_bytes_of(self, other: Run) -> bool:
+        """Whether the records are those of another run and lie in the same memory."""
+        return False
+
     @abstractmethod
     def first_row_with(self, is_wanted: Callable[[Node], bool], start: int = 0) -> int:
         """First row from `start` that refers to a wanted node; the number of rows if there is none."""

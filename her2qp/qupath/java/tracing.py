@@ -59,7 +59,7 @@ def trace_layout(template: Instance, shared: Mapping[int, Node]) -> Layout | Non
         return None
     if any(isinstance(node, ClassDesc) and handle >= _OWN_HANDLES for node, handle in tracer.handles.items()):
         return None
-    record = tracer.result()
+    record = b"".join(tracer.pieces)
     structure = np.full(len(record), 0xFF, dtype=np.uint8)
     for start, size in [*tracer.spans, *((slot.offset, 4) for slot in slots)]:
         structure[start : start + size] = 0

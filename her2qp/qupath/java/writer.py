@@ -53,10 +53,15 @@ def write_stream(contents: Iterable[Item]) -> bytes:
     contents
         Primitive data as bytes, objects, and runs.
     """
+    return b"".join(stream_pieces(contents))
+
+
+def stream_pieces(contents: Iterable[Item]) -> list[bytes | memoryview]:
+    """The same in pieces that follow one another; those of long runs are not copied."""
     writer = StreamWriter()
     writer.put(MAGIC)
     writer.drive(writer.write_content(list(contents)))
-    return writer.result()
+    return writer.pieces
 
 
 class StreamWriter:
@@ -88,9 +93,10 @@ class StreamWriter:
         """Write a back reference."""
         self._out += struct.pack(">BI", TC_REFERENCE, self.handles[node])
 
-    def result(self) -> bytes:
-        """All that was written."""
-        return b"".join([*self._done, self._out])
+    @property
+    def pieces(self) -> list[bytes | memoryview]:
+        """All that was written, in pieces."""
+        return [*self._done, bytes(self._out)]
 
     @property
     def tell(self) -> int:

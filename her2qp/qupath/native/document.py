@@ -7,6 +7,7 @@ import re
 import struct
 from collections.abc import Iterable
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
@@ -20,6 +21,7 @@ from her2qp.qupath.java import (
     KnownRun,
     Stream,
     read_stream,
+    stream_pieces,
     write_stream,
 )
 from her2qp.qupath.native import schema
@@ -82,6 +84,11 @@ class Document:
     def to_bytes(self) -> bytes:
         """Serialize; an unchanged document gives the bytes that it was read from."""
         return write_stream(self.contents)
+
+    def write(self, path: Path) -> None:
+        """Serialize to a file, without a copy of it in memory."""
+        with path.open("wb") as file:
+            file.writelines(stream_pieces(self.contents))
 
     def _find_hierarchy(self) -> Instance:
         found = [i for i in self.contents if isinstance(i, Instance) and i.class_name == schema.HIERARCHY]

@@ -8,6 +8,7 @@ edit that would change it writes it down instead (:mod:`~her2qp.qupath.native.su
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
@@ -107,6 +108,12 @@ class RunEntry:
             derived = b"".join(found.bytes for found in self.places.ids[self])
             ids[~is_stored] = np.frombuffer(derived, dtype=np.uint8).reshape(-1, 16)
         return ids
+
+    def take_ids(self, others: Iterable[RunEntry]) -> None:
+        """Take the ids from one of `others` that holds the same bytes, instead of reading them again."""
+        for other in others:
+            if other.run.holds_bytes_of(self.run) and other.stored_ids[1].all():
+                self.stored_ids = other.stored_ids
 
     def entry(self, row: int) -> Entry:
         """Make the object of one row."""

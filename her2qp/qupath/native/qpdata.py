@@ -110,6 +110,10 @@ class QpData:
         """The file's bytes; those that were read, if nothing was changed."""
         return self._document.to_bytes()
 
+    def write(self, path: Path) -> None:
+        """Write the file's bytes to a path; an error of the operating system is left to the caller."""
+        self._document.write(path)
+
     @property
     def image_type(self) -> ImageType:
         """Image type that the user set, ``UNSET`` if none."""

@@ -12,7 +12,7 @@ import contextlib
 import json
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,10 +22,12 @@ from her2qp.errors import ProjectFormatError, RunError
 from her2qp.qupath.jsonfile import read_bounded
 from her2qp.qupath.transaction.disk import (
     ABSENT,
+    Signature,
     access_errors,
     changed_elsewhere,
     file_digest,
     keep_copy,
+    signature,
     write_atomically,
 )
 from her2qp.qupath.transaction.journal import Change, is_ours_to_change
@@ -109,16 +111,12 @@ class Backup:
         """The images whose data the run changed."""
         return sorted({int(relative.split("/")[1]) for relative in self.files if relative.startswith("data/")})
 
-    def compares(self, change: Change) -> bool:
-        """Whether :meth:`announced` copies the file, and so sees whether it is the one that was read."""
-        return self._is_kept(change) and change.path not in self.files and change.before != ABSENT
-
     @staticmethod
     def _is_kept(change: Change) -> bool:
         return not change.path.startswith(f"{PRIVATE_FOLDER}/")
 
     @contextlib.contextmanager
-    def announced(self, changes: Sequence[Change], updates: Sequence[Update]) -> Iterator[None]:
+    def announced(self, changes: Mapping[Change, Signature], updates: Sequence[Update]) -> Iterator[None]:
         """Record what is about to change, and while it does.
 
         The bytes of a file that changes for the first time are copied. What changes in a file that all images share
@@ -127,7 +125,8 @@ class Backup:
         Parameters
         ----------
         changes
-            Of files; her2qp's own are not recorded, because undoing a run does not undo its record.
+            Of files, with the signatures that those had when they were compared with what was read; her2qp's own are
+            not recorded, because undoing a run does not undo its record.
         updates
             From which some of the `changes` follow.
 
@@ -138,9 +137,9 @@ class Backup:
         """
         notes = [self._note(number, update) for number, update in enumerate(updates, len(self._notes()))]
         try:
-            for change in changes:
+            for change, seen in changes.items():
                 if self._is_kept(change):
-                    self._add(change, is_noted=any(update.path == change.path for update in updates))
+                    self._add(change, seen, is_noted=any(update.path == change.path for update in updates))
             self._write_manifest()
             yield
         except BaseException:
@@ -149,10 +148,10 @@ class Backup:
                     note.unlink()
             raise
 
-    def _add(self, change: Change, *, is_noted: bool) -> None:
+    def _add(self, change: Change, seen: Signature, *, is_noted: bool) -> None:
         if change.path not in self.files:
-            if self.compares(change):
-                self._copy(change.path, change.before)
+            if change.before != ABSENT:
+                self._copy(change, seen)
             self.files[change.path] = FileState(change.before)
         state = self.files[change.path]
         state.is_mixed |= change.before not in (state.before, *state.contents)
@@ -188,15 +187,15 @@ class Backup:
     def _notes(self) -> list[Path]:
         return sorted((self.folder / "changes").glob("[0-9]*.json"))
 
-    def _copy(self, relative: str, before: str) -> None:
-        source, kept = self.project_folder / relative, self.folder / relative
+    def _copy(self, change: Change, seen: Signature) -> None:
+        source, kept = self.project_folder / change.path, self.folder / change.path
         with access_errors(kept):
             kept.parent.mkdir(parents=True, exist_ok=True)
-            if relative.startswith("data/"):  # QuPath puts a new file in the place of such a one, as we do
+            if change.path.startswith("data/"):  # QuPath puts a new file in the place of such a one, as we do
                 keep_copy(source, kept)
             else:
                 write_atomically(kept, lambda temporary: shutil.copyfile(source, temporary))
-            if file_digest(kept) != before:
+            if signature(kept) != seen and file_digest(kept) != change.before:  # a second name has the same signature
                 kept.unlink()
                 raise changed_elsewhere(source)
 

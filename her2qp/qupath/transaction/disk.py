@@ -10,11 +10,14 @@ import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 from her2qp.errors import ProjectAccessError, ProjectChangedError, ProjectFormatError
 
 Result = TypeVar("Result")
+
+Signature: TypeAlias = tuple[int, ...]
+"""Size, time of the last change and identity of a file; empty for one that is not there."""
 
 ABSENT = "absent"
 """Stands for the digest of a file that is not there."""
@@ -81,8 +84,8 @@ def file_digest(path: Path) -> str:
         return ABSENT
 
 
-def signature(path: Path) -> tuple[int, ...]:
-    """Size, time of the last change and identity of a file, which tell at once whether it was touched.
+def signature(path: Path) -> Signature:
+    """What tells at once whether a file was touched.
 
     Raises
     ------

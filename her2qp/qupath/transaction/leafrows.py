@@ -11,6 +11,8 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from her2qp.qupath import uuids
+
 _ROOT = b"\0" * 16
 
 ID = np.dtype("V16")
@@ -39,10 +41,8 @@ class LeafRows(ABC):
 
     def rows_of(self, ids: Iterable[UUID | None]) -> NDArray[np.bool_]:
         """Which of the objects have one of some ids, shape (n,)."""
-        wanted = {obj_id.bytes for obj_id in ids if obj_id is not None}
-        if not wanted:
-            return np.zeros(len(self), bool)
-        return np.fromiter(map(wanted.__contains__, self.ids.tolist()), bool, len(self))
+        wanted = uuids.from_bytes(obj_id.bytes for obj_id in ids if obj_id is not None)
+        return uuids.rows_among(self.ids.view(np.uint8).reshape(-1, 16), wanted)
 
     def distinct_parents(self) -> set[UUID | None]:
         """Every object that one of these lies under; None for the root."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,7 @@ from her2qp.errors import ProjectAccessError, ProjectChangedError, RunError
 from her2qp.qupath.classlist import CLASS_LIST
 from her2qp.qupath.jsonfile import read_bounded
 from her2qp.qupath.transaction.backup import Backup, FileState, last_backup, list_backups
-from her2qp.qupath.transaction.disk import ABSENT, access_errors, file_digest
+from her2qp.qupath.transaction.disk import ABSENT, Signature, access_errors, file_digest
 from her2qp.qupath.transaction.journal import Change, Journal
 from her2qp.qupath.transaction.lock import PATIENCE_S, ProjectLock, forget_lock, image_part, run_part
 from her2qp.qupath.transaction.places import inside
@@ -163,12 +163,8 @@ class _Plan:
 class _NothingKept:
     """Undoing a run is not kept to be undone."""
 
-    def compares(self, change: Change) -> bool:
-        """See :meth:`Keeper.compares`."""
-        return False
-
     def announced(
-        self, changes: Sequence[Change], updates: Sequence[Update]
+        self, changes: Mapping[Change, Signature], updates: Sequence[Update]
     ) -> contextlib.AbstractContextManager[None]:
         """See :meth:`Keeper.announced`."""
         return contextlib.nullcontext()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -42,9 +42,19 @@ class RunRows(LeafRows):
     row: NDArray[np.int64]
 
     @classmethod
-    def of(cls, data: QpData) -> RunRows:
-        """The rows of all runs of a file, but for tiles in the table."""
+    def of(cls, data: QpData, known: Iterable[RunEntry] = ()) -> RunRows:
+        """The rows of all runs of a file, but for tiles in the table.
+
+        Parameters
+        ----------
+        data
+            The file.
+        known
+            Of a file by which its runs were found: those that hold the same bytes have the same ids.
+        """
         entries = data.runs
+        for entry in entries:
+            entry.take_ids(known)
         sizes = [len(entry.run) for entry in entries]
         ids = [np.ascontiguousarray(entry.ids).view(ID).reshape(-1) for entry in entries]
         return cls(

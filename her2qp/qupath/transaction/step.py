@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,6 +14,7 @@ from her2qp.errors import ProjectAccessError
 from her2qp.qupath.jsonfile import read_bounded
 from her2qp.qupath.transaction.disk import (
     ABSENT,
+    Signature,
     access_errors,
     changed_elsewhere,
     digest,
@@ -42,13 +43,13 @@ class Update:
 class Keeper(Protocol):
     """Keeps what is about to change."""
 
-    def compares(self, change: Change) -> bool:
-        """Whether :meth:`announced` compares the present file in full with the one that was read."""
-
     def announced(
-        self, changes: Sequence[Change], updates: Sequence[Update]
+        self, changes: Mapping[Change, Signature], updates: Sequence[Update]
     ) -> contextlib.AbstractContextManager[None]:
-        """Record changes of files, and the updates from which some of them follow, while they happen."""
+        """Record changes of files, and the updates from which some of them follow, while they happen.
+
+        The signatures are those that the files had when they were compared with what was read.
+        """
 
 
 class Step:
@@ -68,6 +69,7 @@ class Step:
         self._changes: dict[str, Change] = {}
         self._updates: list[Update] = []
         self._temporaries: list[tuple[Path, bool]] = []
+        self._present: dict[str, Content] = {}
 
     @property
     def updates(self) -> Sequence[Update]:
@@ -91,11 +93,13 @@ class Step:
         with access_errors(path):
             self._temporaries.append((temporary, not path.parent.exists()))
             path.parent.mkdir(parents=True, exist_ok=True)
-            write(temporary)
             with ThreadPoolExecutor(1) as pool:
+                present = pool.submit(Content.of, path)
+                write(temporary)
                 written = pool.submit(_flushed_digest, temporary)
                 if check is not None:
                     check(temporary)
+                self._present[relative] = present.result()
                 return Change(relative, expected, written.result())
 
     def remove(self, relative: str, *, expected: str) -> None:
@@ -129,12 +133,12 @@ class Step:
         changes = [*self._changes.values(), *self._updated()]
         if not changes:
             return
-        seen = [self._require_unchanged(change, in_full=not keeper.compares(change)) for change in changes]
-        with _missing_is_changed(self._folder), keeper.announced(changes, self._updates):
+        seen = {change: self._require_unchanged(change) for change in changes}
+        with _missing_is_changed(self._folder), keeper.announced(seen, self._updates):
             journal = Journal(self._folder, tuple(changes))
             try:
                 journal.begin()
-                for change, before in zip(changes, seen, strict=True):
+                for change, before in seen.items():
                     if signature(self._folder / change.path) != before:
                         raise changed_elsewhere(self._folder / change.path)
                 journal.go_forward()
@@ -159,13 +163,15 @@ class Step:
                 changes.append(self._written(relative, digest(present), partial(_write, content), check))
         return changes
 
-    def _require_unchanged(self, change: Change, *, in_full: bool) -> tuple[int, ...]:
-        """Signature of a file that still is what was read, compared `in_full` unless somebody else does."""
+    def _require_unchanged(self, change: Change) -> Signature:
+        """Signature of a file that still is what was read, byte for byte."""
         path = self._folder / change.path
-        found = signature(path)
-        if in_full and file_digest(path) != change.before:
+        content = self._present.get(change.path)
+        if content is None or content.signature != signature(path):
+            content = Content.of(path)
+        if content.digest != change.before:
             raise changed_elsewhere(path)
-        return found
+        return content.signature
 
     def discard(self) -> None:
         """Delete what was written and is not in place, unless a journal that is still there counts on it."""
@@ -176,6 +182,19 @@ class Step:
                 temporary.unlink(missing_ok=True)
                 if made_folder and not any(temporary.parent.iterdir()):
                     temporary.parent.rmdir()
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a file held when its signature was the given one."""
+
+    signature: Signature
+    digest: str
+
+    @classmethod
+    def of(cls, path: Path) -> Content:
+        """What it holds now; the signature is older, so that one that is still the same vouches for the digest."""
+        return cls(signature(path), file_digest(path))
 
 
 def _read(path: Path) -> bytes | None:

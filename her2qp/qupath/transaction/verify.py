@@ -116,7 +116,7 @@ class Expectation:
         counts, tiles = written.count(), TileRows.from_table(written.tiles())
         if +counts != +self.counts:
             raise _difference(f"it holds {dict(+counts)} instead of {dict(+self.counts)}")
-        rows, others = self.rows.without_common(RunRows.of(written))
+        rows, others = self.rows.without_common(RunRows.of(written, self.rows.entries))
         expected = {**self.objects, **_by_id(rows.objects())}
         objects = {**_by_id(written.objects_apart()), **_by_id(others.objects())}
         added_tiles = [
