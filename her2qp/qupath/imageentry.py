@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from her2qp.errors import (
-    CrashedSaveError,
-    DataFileError,
     InvalidEditError,
-    ProjectChangedError,
     SlideNotFoundError,
-    UnsupportedDataError,
     UnsupportedServerError,
 )
 from her2qp.qupath.calibration import PixelCalibration
+from her2qp.qupath.datafile import DataFile
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.hierarchy import Hierarchy
 from her2qp.qupath.native.qpdata import QpData
@@ -26,7 +22,6 @@ from her2qp.qupath.objects import ImageType, ObjectType, PathObject, TileTable
 from her2qp.qupath.projectfile import DEFAULT_VERSION, ProjectFile, entry_id_of, entry_metadata
 from her2qp.qupath.serverbuilder import builder_size, nested_uri_builders
 from her2qp.qupath.store import ImageSource
-from her2qp.qupath.transaction.disk import access_errors, digest, file_digest, signature
 from her2qp.qupath.transaction.lock import ImageLock
 from her2qp.qupath.transaction.run import Transaction
 from her2qp.qupath.transaction.shared import MetadataChange, require_same_server
@@ -52,10 +47,8 @@ class ImageEntry:
         self._project = project
         self._image = image
         self._metadata = entry_metadata(image)
-        self._content: QpData | None = None
         self._hierarchy: Hierarchy | None = None
-        self._seen: str | None = None
-        self._signature: tuple[int, ...] = ()
+        self._data = DataFile(project.folder / "data" / str(self.id) / "data.qpdata", self._empty_data)
         self._edits: list[HierarchyEdit] = []
         self._lock = ImageLock(project.folder, self.id)
 
@@ -177,7 +170,7 @@ class ImageEntry:
     @property
     def data_file(self) -> Path:
         """Its ``data.qpdata``; absent for an image that was never saved."""
-        return self._project.folder / "data" / str(self.id) / "data.qpdata"
+        return self._data.path
 
     @property
     def hierarchy(self) -> Hierarchy:
@@ -192,49 +185,18 @@ class ImageEntry:
         """
         if self._hierarchy is None:
             self._project.keep_only(self)
-            self._signature = signature(self.data_file)
-            data = self._read_data()
-            with ThreadPoolExecutor(1) as pool:
-                seen = pool.submit(digest, data) if self._project.mode == "r+" and self._seen is None else None
-                self._content = self._parse(data)
-                self._hierarchy = self._project.store.read(self._source(), self._content)
-            if seen is not None:
-                self._seen = seen.result()
+            content = self._data.read(to_change=self._project.mode == "r+")
+            self._hierarchy = self._project.store.read(self._source(), content)
         return self._hierarchy
 
     def release(self) -> None:
         """Let go of the objects that were read; they are read anew when asked for again."""
-        self._content = self._hierarchy = None
+        self._hierarchy = None
+        self._data.release()
 
-    def _read_data(self) -> bytes | None:
-        """Bytes of the data file, None where the image has none."""
-        try:
-            with access_errors(self.data_file):
-                return self.data_file.read_bytes()
-        except FileNotFoundError:
-            self._refuse_crashed_save()
-            return None
-
-    def _parse(self, data: bytes | None) -> QpData:
-        if data is None:
-            version = self._project.qupath_version or DEFAULT_VERSION
-            return QpData.create(self.server_builder, image_type=ImageType.UNSET, qupath_version=version)
-        try:
-            return QpData.from_bytes(data, where=self.data_file)
-        except UnsupportedDataError:
-            raise
-        except DataFileError as error:
-            self._refuse_crashed_save(error)
-            raise
-
-    def _refuse_crashed_save(self, cause: DataFileError | None = None) -> None:
-        backup = self.data_file.with_name(self.data_file.name + ".bkp")
-        if backup.exists():
-            raise CrashedSaveError(
-                "QuPath did not finish saving this image",
-                where=backup,
-                remedy="`her2qp doctor PROJECT` tells what is left of it, and with --repair puts it right.",
-            ) from cause
+    def _empty_data(self) -> QpData:
+        version = self._project.qupath_version or DEFAULT_VERSION
+        return QpData.create(self.server_builder, image_type=ImageType.UNSET, qupath_version=version)
 
     @property
     def image_type(self) -> ImageType:
@@ -302,7 +264,7 @@ class ImageEntry:
         """Drop the queued changes, for instance after a save that failed; the objects are read anew."""
         self._edits, self._metadata = [], entry_metadata(self._image)
         self.release()
-        self._seen = None
+        self._data.forget()
 
     def save(self) -> None:
         """Publish the queued changes of objects and metadata, all of them or none.
@@ -339,7 +301,8 @@ class ImageEntry:
             self._image = newest.image(self.id)
             self._metadata = entry_metadata(self._image)
             if self._edits:
-                self._edits, self._seen = [], None
+                self._edits = []
+                self._data.forget()
 
     @contextlib.contextmanager
     def claim(self, command: str, *, wait_s: float = 0.0) -> Iterator[None]:
@@ -364,23 +327,12 @@ class ImageEntry:
     def _refresh(self) -> None:
         self._image = self._project.newest_file()[0].image(self.id)
         self._metadata = entry_metadata(self._image)
-        if self._seen != file_digest(self.data_file):
+        if not self._data.is_as_read:
             self.release()
-            self._seen = None
+            self._data.forget()
 
     def _publish_data(self, run: Transaction) -> None:
-        self._refuse_crashed_save()
-        content, present = self._content, self._seen
-        if content is None or present is None or self._signature != signature(self.data_file):
-            data = self._read_data()
-            present = digest(data)
-            if self._seen not in (None, present):
-                raise ProjectChangedError(
-                    "somebody else changed the image after it was read",
-                    where=self.data_file,
-                    remedy="Close the project in QuPath and run again.",
-                )
-            content = self._parse(data)
+        content, present = self._data.take()
         content.check_loadable(self.server_builder, self._project.qupath_version)
         self.release()  # the edits change what was read
         store = self._project.store
