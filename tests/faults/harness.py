@@ -373,7 +373,7 @@ def main() -> int:
         os.environ.setdefault("HER2QP_CACHE", str(name / "cache"))
         for store in stores:
             every = 1 if options.long else options.sample
-            with warm_qupath(name / store) if store == "paquo" else contextlib.nullcontext():
+            with warm_qupath() if store == "paquo" else contextlib.nullcontext():
                 points += run(name / store, store, every, options.kinds, options.verbs, options.keep)
     groups = summarise(points)
     print_table(groups)

@@ -11,6 +11,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,25 +31,23 @@ _STARTS_S = 120
 
 
 @contextlib.contextmanager
-def warm_qupath(folder: Path) -> Iterator[None]:
+def warm_qupath() -> Iterator[None]:
     """Let every run of this process, and of those forked from it, use one QuPath."""
     import her2qp.qupath.paquo.process as runs
 
-    folder.mkdir(parents=True, exist_ok=True)
-    address = folder / "qupath.socket"
-    own = runs.WORKER
-    search = os.pathsep.join(sys.path)
-    server = subprocess.Popen(
-        [sys.executable, __file__, str(address)], env={**os.environ, "PYTHONPATH": search}, stdout=subprocess.DEVNULL
-    )
-    try:
-        _wait_for(address, server)
-        runs.WORKER = [sys.executable, "-I", "-S", "-c", _RELAY, str(address)]
-        yield
-    finally:
-        runs.WORKER = own
-        server.kill()
-        server.wait()
+    own, search = runs.WORKER, os.pathsep.join(sys.path)
+    with tempfile.TemporaryDirectory(prefix="her2qp-") as folder:  # an address may be no longer than 100 characters
+        address = Path(folder) / "qupath.socket"
+        command = [sys.executable, __file__, str(address)]
+        server = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": search}, stdout=subprocess.DEVNULL)
+        try:
+            _wait_for(address, server)
+            runs.WORKER = [sys.executable, "-I", "-S", "-c", _RELAY, str(address)]
+            yield
+        finally:
+            runs.WORKER = own
+            server.kill()
+            server.wait()
 
 
 def _wait_for(address: Path, server: subprocess.Popen[bytes]) -> None:
