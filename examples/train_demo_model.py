@@ -73,7 +73,7 @@ def read_bags(drawn: list[Drawn], work: Path) -> tuple[list[Bag], list[int]]:
             region = Region(annotation_id=None, path_class=None, geometry=shapely.from_wkb(outline))
             tiles = make_tiles(slide, RegionSet([region]), grid).tiles
             if len(tiles):
-                features = extract_features(slide, tiles, extractor, store)
+                features = extract_features(slide, tiles, extractor, store).features
                 centres = (tiles.bounds[:, :2] + tiles.bounds[:, 2:]) / 2 * 0.25
                 bags.append(Bag(features, centres, info.tile_px * info.mpp, name=path.name))
                 labels.append(level)

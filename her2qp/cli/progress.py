@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from her2qp.cli.bars import Bars
+from her2qp.scoring.monitor import Monitor
 from her2qp.scoring.result import ImageOutcome, Status
 
 _MARKS = {
@@ -13,7 +14,7 @@ _MARKS = {
 }
 
 
-class ProgressMonitor(Bars):
+class ProgressMonitor(Bars, Monitor):
     """A bar for the images of a run and one for the tiles of the image at hand.
 
     On a stream that is no terminal it prints one line an image instead.

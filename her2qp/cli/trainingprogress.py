@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from her2qp.cli.bars import Bars
 from her2qp.training.checkpoint import Epoch
+from her2qp.training.monitor import Monitor
 
 
-class TrainingProgress(Bars):
+class TrainingProgress(Bars, Monitor):
     """A bar for the slides that are loaded, one for the models, and one for the epochs of the model at hand.
 
     On a stream that is no terminal it prints one line a model instead.

@@ -12,15 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from her2qp.errors import FeatureStoreError, ImageNotFoundError
 from her2qp.features import DEFAULT_EXTRACTOR, Extractor, FeatureStore, extract_features, load_extractor
 from her2qp.qupath import open_project
 from her2qp.qupath.imageentry import ImageEntry
 from her2qp.scoring.attempt import attempt
 from her2qp.scoring.image import plan_tiles
-from her2qp.scoring.monitor import Monitor, Silent
+from her2qp.scoring.monitor import Monitor
 from her2qp.scoring.result import ImageOutcome, Status
 from her2qp.scoring.run import choose_images, require_classes
 from her2qp.scoring.settings import TileSettings
@@ -93,7 +91,7 @@ def extract_projects(projects: Sequence[Path], settings: TileSettings, monitor: 
     ExtractorError
         The extractor cannot be used.
     """
-    listener = monitor or Silent()
+    listener = monitor or Monitor()
     with ExitStack() as opened:
         chosen = _choose(projects, settings, opened)
         require_classes([entry for _, entry in chosen], settings, where=", ".join(map(str, projects)))
@@ -129,12 +127,10 @@ def _extract(
         n = len(plan.tiles)
         if not n:
             return ImageOutcome(entry.id, entry.name, Status.SKIPPED, plan.reason, notes=plan.notes)
-        bounds = np.ascontiguousarray(plan.tiles.bounds, np.float64)
-        missing = int((~store.load(plan.slide, info, bounds).found).sum())
         monitor.tiles_found(n)
-        extract_features(plan.slide, plan.tiles, extractor, store=store, progress=monitor.tiles_done)
-        if missing and not store.load(plan.slide, info, bounds).found.all():
+        done = extract_features(plan.slide, plan.tiles, extractor, store=store, progress=monitor.tiles_done)
+        if not done.is_kept:
             raise FeatureStoreError(
                 "the features cannot be kept", where=store.folder, remedy="Is the disk full, or the folder read-only?"
             )
-        return ImageOutcome(entry.id, entry.name, Status.EXTRACTED, notes=plan.notes, planned=n, added=missing)
+        return ImageOutcome(entry.id, entry.name, Status.EXTRACTED, notes=plan.notes, planned=n, added=done.computed)

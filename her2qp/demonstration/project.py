@@ -15,7 +15,7 @@ from her2qp.demonstration.annotated import IGNORE, TUMOR, add_slide, annotation,
 from her2qp.demonstration.realslide import fetch_real_slide
 from her2qp.errors import DownloadError, ProjectAccessError, ProjectNotFoundError
 from her2qp.qupath.objects import PathObject
-from her2qp.scoring.monitor import Silent
+from her2qp.scoring.monitor import Monitor
 
 if TYPE_CHECKING:
     from her2qp.scoring.monitor import Monitor
@@ -83,7 +83,7 @@ def build_project(out: Path, monitor: Monitor | None = None) -> Path:
     slides = out / "slides"
     try:
         slides.mkdir(parents=True, exist_ok=True)
-        path = _build(folder, slides, monitor or Silent())
+        path = _build(folder, slides, monitor or Monitor())
         finished.touch()
     except OSError as error:
         raise ProjectAccessError(f"the demonstration cannot be built ({error.strerror})", where=out) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,13 +28,32 @@ READ_AHEAD = 2
 """Reads that are under way or waiting while the network computes; bounds the memory."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Extracted:
+    """Features of tiles, and what they took.
+
+    Parameters
+    ----------
+    features
+        Float32 (n, dimension), one row a tile in the order asked for.
+    computed
+        How many of them the store did not know.
+    is_kept
+        Whether the store, if there is one, has them all now.
+    """
+
+    features: NDArray[np.float32]
+    computed: int
+    is_kept: bool
+
+
 def extract_features(
     slide: Slide,
     tiles: Tiles,
     extractor: Extractor,
     store: FeatureStore | None = None,
     progress: Callable[[int], None] | None = None,
-) -> NDArray[np.float32]:
+) -> Extracted:
     """Features of tiles of a slide.
 
     Parameters
@@ -48,11 +68,6 @@ def extract_features(
         Knows features of earlier runs and keeps the new ones; tiles that it knows are not read. None: no store.
     progress
         Called from this thread with the number of tiles that have been finished since the last call.
-
-    Returns
-    -------
-    NDArray
-        float32 (n, dimension), one row a tile in the order of `tiles`.
 
     Raises
     ------
@@ -69,15 +84,15 @@ def extract_features(
         known = store.load(slide, extractor.info, bounds)
         features, missing = known.features, np.flatnonzero(~known.found)
         report(len(bounds) - len(missing))
-    kept = 0
+    kept, is_kept = 0, True
     for rows, pixels in _read_ahead(slide, bounds, missing, extractor.info.tile_px):
         features[rows] = extractor(pixels)
         report(len(rows))
         ready = int(np.searchsorted(missing, rows[-1])) + 1
         if store is not None and (ready - kept >= KEEP_TILES or ready == len(missing)):
             new, kept = missing[kept:ready], ready
-            store.add(slide, extractor, bounds[new], features[new])
-    return features
+            is_kept &= store.add(slide, extractor, bounds[new], features[new])
+    return Extracted(features, len(missing), is_kept)
 
 
 def _read_ahead(

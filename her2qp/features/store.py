@@ -105,8 +105,8 @@ class FeatureStore:
 
     def add(
         self, slide: Slide, extractor: Extractor, bounds: NDArray[np.float64], features: NDArray[np.float32]
-    ) -> None:
-        """Keep features of tiles that the store did not know.
+    ) -> bool:
+        """Keep features of tiles that the store did not know, and say whether that was possible.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class FeatureStore:
             float32 (n, d).
         """
         if not len(bounds):
-            return
+            return True
         info = extractor.info
         stored = self._read(slide, info, bounds)
         if stored is not None:
@@ -144,6 +144,8 @@ class FeatureStore:
             ).write(path)
         except OSError as error:
             _log.warning("%s: the features cannot be kept for the next run (%s)", self.folder, error)
+            return False
+        return True
 
     def _read(self, slide: Slide, info: ExtractorInfo, bounds: NDArray[np.float64]) -> FeatureFile | None:
         """The file of these tiles; None where there is none, or none that can be trusted."""

@@ -113,7 +113,8 @@ class Scorer:
         """
         from her2qp.features.extract import extract_features
 
-        features = extract_features(plan.slide, plan.tiles, self.extractor, store=self.store, progress=progress)
+        done = extract_features(plan.slide, plan.tiles, self.extractor, store=self.store, progress=progress)
+        features = done.features
         if any(region.core for region in plan.regions):
             return self._score_cores(plan, features)
         prediction = self.bundle.predict(self._bag(plan, features))

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from her2qp.scoring.result import ImageOutcome
 
 
-class Monitor(Protocol):
-    """Listens to a run."""
+class Monitor:
+    """Listens to a run. What is not overridden is passed over."""
 
     def step(self, text: str) -> None:
         """Something is about to be done that is not a run."""
@@ -27,25 +25,3 @@ class Monitor(Protocol):
 
     def image_finished(self, outcome: ImageOutcome) -> None:
         """Work on the image is over."""
-
-
-class Silent:
-    """A monitor that says nothing."""
-
-    def step(self, text: str) -> None:
-        """Say nothing."""
-
-    def run_started(self, images: int) -> None:
-        """Say nothing."""
-
-    def image_started(self, name: str) -> None:
-        """Say nothing."""
-
-    def tiles_found(self, tiles: int) -> None:
-        """Say nothing."""
-
-    def tiles_done(self, tiles: int) -> None:
-        """Say nothing."""
-
-    def image_finished(self, outcome: ImageOutcome) -> None:
-        """Say nothing."""

@@ -19,7 +19,7 @@ from her2qp.scheme import Scheme
 from her2qp.scoring.aside import aside_file, keep_aside
 from her2qp.scoring.attempt import attempt
 from her2qp.scoring.image import Scorer, TilePlan, plan_tiles
-from her2qp.scoring.monitor import Monitor, Silent
+from her2qp.scoring.monitor import Monitor
 from her2qp.scoring.records import History, RunId, RunRecords, result_now
 from her2qp.scoring.result import ImageOutcome, Status
 from her2qp.scoring.settings import ScoreSettings, TileSettings
@@ -153,7 +153,7 @@ class ScoringRun:
     ) -> None:
         self.project = project
         self.settings = settings
-        self.monitor: Monitor = monitor or Silent()
+        self.monitor = monitor or Monitor()
         self.on_scored = on_scored
         self.records = RunRecords(project.folder)
         self.run: RunId = self.records.next_id()

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 from her2qp.training.checkpoint import Epoch
 
 
-class Monitor(Protocol):
-    """Listens to a training."""
+class Monitor:
+    """Listens to a training. What is not overridden is passed over."""
 
     def step(self, text: str) -> None:
         """Tell what is begun."""
@@ -30,28 +28,3 @@ class Monitor(Protocol):
 
     def model_finished(self, summary: str) -> None:
         """Tell what became of the model."""
-
-
-class Silent:
-    """A monitor that says nothing."""
-
-    def step(self, text: str) -> None:
-        """Say nothing."""
-
-    def slides_loading(self, slides: int) -> None:
-        """Say nothing."""
-
-    def slides_loaded(self, slides: int) -> None:
-        """Say nothing."""
-
-    def models_to_train(self, models: int) -> None:
-        """Say nothing."""
-
-    def model_started(self, name: str, epochs: int) -> None:
-        """Say nothing."""
-
-    def epoch_done(self, epoch: Epoch) -> None:
-        """Say nothing."""
-
-    def model_finished(self, summary: str) -> None:
-        """Say nothing."""

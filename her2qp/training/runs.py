@@ -19,7 +19,7 @@ from her2qp.training.config import CohortSettings, JudgingSettings, TrainingConf
 from her2qp.training.data import LabelledBags
 from her2qp.training.judging import Judgement, judge_cohort, judge_groups
 from her2qp.training.member import Member, train_member
-from her2qp.training.monitor import Monitor, Silent
+from her2qp.training.monitor import Monitor
 from her2qp.training.protocols import Groups, check_classes, check_counts, learnt_rows, training_group
 from her2qp.training.runfolder import CONFIG, RunFolder, is_run, read_record
 
@@ -97,7 +97,7 @@ def train(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
     >>> run = train(make_config(cohort="cohort.csv", features="features", output="out"))  # doctest: +SKIP
     >>> her2qp.score("project.qpproj", model=run.folder / "bundle")  # doctest: +SKIP
     """
-    watched = monitor or Silent()
+    watched = monitor or Monitor()
     data = _load(config, watched, config.protocol.folds)
     groups = [training_group(config.protocol, data.cases)]
     check_classes(data.cases, groups[0])
@@ -132,7 +132,7 @@ def crossval(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
     >>> run = crossval(make_config(cohort="cohort.csv", features="features", output="out"))  # doctest: +SKIP
     >>> print(run.evaluation.metrics["auc_macro_ovr"])  # doctest: +SKIP
     """
-    watched = monitor or Silent()
+    watched = monitor or Monitor()
     data = _load(config, watched, config.protocol.fewest_patients)
     groups = config.protocol.groups(data.cases)
     check_classes(data.cases, [split for splits in groups for split in splits])
@@ -182,7 +182,7 @@ def evaluate_bundle(
     TrainingError
         The output folder cannot be made.
     """
-    watched, path, folder = monitor or Silent(), Path(bundle), Path(output)
+    watched, path, folder = monitor or Monitor(), Path(bundle), Path(output)
     known = read_learnt_cases(path, tuple(read_record(path)["cohort"]["slides_of_class"])) if is_run(path) else None
     model = Bundle.load(path / BUNDLE if is_run(path) else path)
     data = LabelledBags.load(cohort, watched)

@@ -17,7 +17,7 @@ import her2qp
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.store import NativeStore
 from her2qp.qupath.transaction.journal import Journal
-from her2qp.scoring.monitor import Silent
+from her2qp.scoring.monitor import Monitor
 
 IMAGE = "patient 0"
 
@@ -60,7 +60,7 @@ class Person:
         self.saved = self.file.read_bytes()
 
 
-class At(Silent):
+class At(Monitor):
     """Lets something happen at a moment of a run."""
 
     def __init__(self, moment: str, act: Callable[[], None]) -> None:

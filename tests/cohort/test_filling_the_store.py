@@ -93,9 +93,9 @@ def test_a_killed_extraction_goes_on_where_it_kept(
         known = store.load(plan.slide, info, plan.tiles.bounds).found
         assert known[:8].all() and not known[8:].any()
         computed: list[int] = []
-        rest = extract_features(plan.slide, plan.tiles, extractor, store=store, progress=computed.append)
+        rest = extract_features(plan.slide, plan.tiles, extractor, store=store, progress=computed.append).features
         assert computed[0] == 8 and sum(computed) == len(plan.tiles)
-        np.testing.assert_allclose(rest, extract_features(plan.slide, plan.tiles, extractor), atol=1e-4)
+        np.testing.assert_allclose(rest, extract_features(plan.slide, plan.tiles, extractor).features, atol=1e-4)
 
 
 def test_a_bad_image_is_reported_and_the_others_are_done(example: Path, tmp_path: Path) -> None:

@@ -69,13 +69,13 @@ def test_features_come_in_the_order_of_the_tiles(
     monkeypatch.setattr(extract, "READ_TILES", 7)
     tiles = rows(tiles_in_rows(8, 6, 128.0), np.random.default_rng(0).permutation(48))
     finished: list[int] = []
-    features = extract_features(slide, tiles, colour, progress=finished.append)
+    features = extract_features(slide, tiles, colour, progress=finished.append).features
     np.testing.assert_allclose(features, by_hand(slide, tiles), rtol=1e-5)
     assert features.dtype == np.float32 and sum(finished) == 48
 
 
 def test_no_tiles(slide: CountingSlide, colour: Extractor, tiles_in_rows: MakeTiles, tmp_path: Path) -> None:
-    features = extract_features(slide, tiles_in_rows(0, 0), colour, FeatureStore(tmp_path / "store"))
+    features = extract_features(slide, tiles_in_rows(0, 0), colour, FeatureStore(tmp_path / "store")).features
     assert features.shape == (0, 3) and slide.read == 0
 
 
@@ -106,10 +106,10 @@ def test_a_second_run_reads_no_pixel(
     slide: CountingSlide, colour: Extractor, tiles_in_rows: MakeTiles, tmp_path: Path
 ) -> None:
     store, tiles = FeatureStore(tmp_path / "store"), tiles_in_rows(4, 3)
-    first = extract_features(slide, tiles, colour, store)
+    first = extract_features(slide, tiles, colour, store).features
     assert slide.read == 12
     finished: list[int] = []
-    np.testing.assert_array_equal(extract_features(slide, tiles, colour, store, finished.append), first)
+    np.testing.assert_array_equal(extract_features(slide, tiles, colour, store, finished.append).features, first)
     assert slide.read == 12 and sum(finished) == 12
 
 
@@ -119,10 +119,12 @@ def test_only_new_tiles_are_read(
     store, tiles = FeatureStore(tmp_path / "store"), tiles_in_rows(4, 3)
     extract_features(slide, rows(tiles, slice(5, 9)), colour, store)
     assert slide.read == 4
-    np.testing.assert_allclose(extract_features(slide, tiles, colour, store), by_hand(slide, tiles), rtol=1e-5)
+    np.testing.assert_allclose(extract_features(slide, tiles, colour, store).features, by_hand(slide, tiles), rtol=1e-5)
     assert slide.read == 12
     shuffled = rows(tiles, np.random.default_rng(1).permutation(12))
-    np.testing.assert_allclose(extract_features(slide, shuffled, colour, store), by_hand(slide, shuffled), rtol=1e-5)
+    np.testing.assert_allclose(
+        extract_features(slide, shuffled, colour, store).features, by_hand(slide, shuffled), rtol=1e-5
+    )
     assert slide.read == 12
 
 
@@ -159,7 +161,7 @@ def test_a_damaged_file_costs_a_warning_and_is_made_again(
     damage: str,
 ) -> None:
     store, tiles = FeatureStore(tmp_path / "store"), tiles_in_rows(4, 3)
-    expected = extract_features(slide, tiles, colour, store)
+    expected = extract_features(slide, tiles, colour, store).features
     path = store.path(slide, COLOUR, tiles.bounds)
     if damage == "one bit":
         with h5py.File(path, "r+") as file:
@@ -168,7 +170,7 @@ def test_a_damaged_file_costs_a_warning_and_is_made_again(
         whole = path.read_bytes()
         path.write_bytes({"empty": b"", "text": b"features\n" * 99, "half": whole[: len(whole) // 2]}[damage])
     with caplog.at_level(logging.WARNING):
-        np.testing.assert_array_equal(extract_features(slide, tiles, colour, store), expected)
+        np.testing.assert_array_equal(extract_features(slide, tiles, colour, store).features, expected)
     assert "damaged" in caplog.text and str(path) in caplog.text
     extract_features(slide, tiles, colour, store)
     assert slide.read == 24
@@ -188,7 +190,7 @@ def test_a_store_that_cannot_be_written_costs_a_warning(
     slide: CountingSlide, colour: Extractor, tiles_in_rows: MakeTiles, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "store").write_text("a file where the folder should be")
-    features = extract_features(slide, tiles_in_rows(4, 3), colour, FeatureStore(tmp_path / "store"))
+    features = extract_features(slide, tiles_in_rows(4, 3), colour, FeatureStore(tmp_path / "store")).features
     assert len(features) == 12 and "cannot be kept" in caplog.text
 
 
@@ -196,7 +198,7 @@ def test_the_file_has_tridents_layout(
     slide: CountingSlide, colour: Extractor, tiles_in_rows: MakeTiles, tmp_path: Path
 ) -> None:
     store, tiles = FeatureStore(tmp_path), tiles_in_rows(4, 3, 250.4)
-    features = extract_features(slide, tiles, colour, store)
+    features = extract_features(slide, tiles, colour, store).features
     path = store.path(slide, COLOUR, tiles.bounds)
     assert path.parent == tmp_path / "20x_256px" / "features_colour" and path.name.startswith("slide.")
     assert [file.suffix for file in path.parent.iterdir()] == [".h5"]
@@ -236,7 +238,7 @@ def test_the_default_extractor_end_to_end(
     slide: CountingSlide, eager: Extractor, tiles_in_rows: MakeTiles, tmp_path: Path
 ) -> None:
     tiles = tiles_in_rows(2, 3)
-    features = extract_features(slide, tiles, eager, FeatureStore(tmp_path))
+    features = extract_features(slide, tiles, eager, FeatureStore(tmp_path)).features
     pixels = slide.read_tiles(tiles.bounds, 256)
     np.testing.assert_array_equal(features, eager(pixels))
-    np.testing.assert_array_equal(extract_features(slide, tiles, eager, FeatureStore(tmp_path)), features)
+    np.testing.assert_array_equal(extract_features(slide, tiles, eager, FeatureStore(tmp_path)).features, features)
