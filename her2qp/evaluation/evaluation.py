@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import EvaluationError
+from her2qp.evaluation.calibrationline import calibration_line
 from her2qp.evaluation.cautions import cautions
 from her2qp.evaluation.confounding import probe_site, within_site_auc
 from her2qp.evaluation.evidence import Evidence
@@ -90,6 +91,7 @@ class Evaluation:
             "labels_permuted": _json_of(self.chance),
             "trained_on_permuted_labels": _json_of(self.retrained),
             "confusion": confusion_matrices(judged, unweighted(judged))[0].astype(int).tolist(),
+            "calibration": {cut.name: calibration_line(cut.scores, cut.positive).to_json() for cut in cuts(judged)},
             "error_rates": {name: _error_rates_json(rate) for name, rate in rates.items()},
             "thresholds_from_validation": self.thresholds,
             "spread_over_models": {

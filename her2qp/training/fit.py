@@ -170,7 +170,7 @@ class _Fitting:
         settings: FitSettings,
         checkpoint: Path | None,
     ) -> None:
-        self.device = _find_device(settings)
+        self.device = find_device(settings)
         self.model = model.to(self.device)
         self.training, self.validation, self.settings, self.checkpoint = training, validation, settings, checkpoint
         self.optimiser = torch.optim.AdamW(
@@ -256,7 +256,14 @@ class _Fitting:
         return Snapshot(self.progress, self.model.state_dict(), self.best, optimiser_tensors(self.optimiser), random)
 
 
-def _find_device(settings: FitSettings) -> torch.device:
+def find_device(settings: FitSettings) -> torch.device:
+    """The device that the settings name.
+
+    Raises
+    ------
+    TrainingError
+        This machine has none, or it cannot compute in the precision that is asked for.
+    """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if not available[settings.device]:
         raise TrainingError(f"there is no device {settings.device!r} on this machine", remedy="Use the device 'cpu'.")

@@ -223,4 +223,9 @@ def _column(cases: Cases, name: str) -> NDArray[np.str_]:
     if name not in cases.covariates:
         known = ", ".join(cases.covariates) or "none"
         raise FoldError(f"the cohort has no column {name!r} of folds; there is {known}")
-    return np.asarray(cases.covariates[name]).astype(np.str_)
+    values = cases.covariates[name]
+    folds = np.array([f"{value:g}" if isinstance(value, float) else value for value in values.tolist()])
+    without = np.flatnonzero(np.isin(folds, ("", "nan")))
+    if len(without):
+        raise FoldError(f"the slide has no fold in column {name!r}", where=cases.slides[without[0]])
+    return folds

@@ -17,6 +17,7 @@ from her2qp.provenance import versions
 from her2qp.training.casesfile import read_learnt_cases, write_cases
 from her2qp.training.config import CohortSettings, JudgingSettings, TrainingConfig, read_config
 from her2qp.training.data import LabelledBags
+from her2qp.training.fit import find_device
 from her2qp.training.judging import Judgement, judge_cohort, judge_groups
 from her2qp.training.member import Member, train_member
 from her2qp.training.monitor import Monitor
@@ -204,6 +205,7 @@ def _judging_of(path: Path) -> JudgingSettings:
 
 
 def _load(config: TrainingConfig, monitor: Monitor, fewest_patients: int) -> LabelledBags:
+    find_device(config.fit)  # told now, not after the loading
     monitor.step("Loading the features")
     data = LabelledBags.load(config, monitor)
     check_counts(data.cases, fewest_patients)

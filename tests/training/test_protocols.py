@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -84,6 +86,19 @@ def test_folds_of_a_column_are_taken_as_they_are() -> None:
     assert [set(fold[group[0].test]) for group in groups] == [{"part 0"}, {"part 1"}, {"part 2"}]
     with pytest.raises(FoldError, match="no column 'folds' of folds; there is given"):
         CrossValidation(fold_column="folds").groups(cases)
+
+
+def test_a_slide_without_a_fold_and_a_patient_in_two_are_told_as_the_table_has_them() -> None:
+    numbers = np.arange(60.0) % 3
+    blank = np.where(np.arange(60) == 7, np.nan, numbers)
+    for given, wrong in ((blank, "no fold in column 'given'"), (np.where(np.isnan(blank), "", "A"), "no fold")):
+        with pytest.raises(FoldError, match=wrong) as caught:
+            CrossValidation(fold_column="given").groups(cases_of((30, 30), given=given))
+        assert str(cases_of((30, 30)).slides[7]) in str(caught.value)
+    cases = cases_of((30, 30), given=numbers)
+    one_patient = replace(cases, patients=np.where(np.arange(60) < 2, cases.patients[0], cases.patients))
+    with pytest.raises(FoldError, match="the patient is in two folds, 0 and 1"):
+        CrossValidation(fold_column="given").groups(one_patient)
 
 
 def test_training_tests_nobody_and_learns_from_all() -> None:
