@@ -34,7 +34,7 @@ class Hierarchy(Protocol):
         """All rectangular tile detections as arrays, without what :meth:`tiles_with_more` have."""
 
     def tiles_with_more(self) -> Iterator[PathObject]:
-        """Those of the tiles that have a name, colour, lock, metadata or plane of their own."""
+        """Those of the tiles that have a name, colour, lock, metadata, plane or class probability of their own."""
 
     def cell_table(self) -> CellTable:
         """Cells, and detections that are neither tiles nor part of a cell, as arrays.

@@ -155,7 +155,7 @@ class QpData:
             return read_tiles(self._document.index, self._memo)
 
     def tiles_with_more(self) -> Iterator[PathObject]:
-        """Those of the tiles that have a name, colour, lock, metadata or plane of their own."""
+        """Those of the tiles that have a name, colour, lock, metadata, plane or class probability of their own."""
         for entry in self._document.index.entries:
             if not entry.record.is_table_tile:
                 continue

@@ -90,10 +90,10 @@ def classes_of(entry: Entry | RunEntry, memo: Memo) -> list[PathClass | None]:
 
 
 def rows_with_more(entry: RunEntry) -> NDArray[np.bool_]:
-    """Which tiles of a run have a name, colour, lock, metadata or plane of their own, shape (n,): no table holds it."""
+    """Which tiles of a run hold what no row of a table does, as :func:`fits_table` has it, shape (n,)."""
     record, run = entry.record, entry.run
     roi = record.at(record.roi)
-    if not isinstance(roi, Instance) or not isinstance(run, UniformRun):
+    if not isinstance(roi, Instance) or not isinstance(run, UniformRun) or record.probability is None:
         return np.zeros(len(run), dtype=np.bool_)
     named = (record.content[NAME], record.content[COLOR]) != (None, None) or len(record.metadata_strings()) > 1
     locks, lock_index = _targets(run, record.at(record.locked))
@@ -101,7 +101,9 @@ def rows_with_more(entry: RunEntry) -> NDArray[np.bool_]:
     plane, start = ImagePlane(), run.layout.payloads[roi.parts[0]]
     for offset, value in ((_C, plane.c), (_T, plane.t), (_Z, plane.z)):
         more |= run.column(start + offset, ">i4")[:, 0] != value
-    return more
+    item, offset = record.probability
+    probability = run.column(run.layout.payloads[id(record.content), item] + offset, ">f8")
+    return more | ~np.isnan(probability[:, 0].astype(np.float64))
 
 
 def _one_block(entry: Entry, memo: Memo) -> Iterator[Block]:

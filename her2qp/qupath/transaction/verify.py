@@ -18,6 +18,7 @@ from her2qp.errors import DataFileError
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import CASE_ID_KEYS, ImageType, ObjectType, PathObject, Roi, RoiKind
+from her2qp.qupath.tiletables import fits_table, table_of
 from her2qp.qupath.transaction.runrows import RunRows
 from her2qp.qupath.transaction.tilerows import TileRows
 
@@ -88,7 +89,10 @@ class Expectation:
             for obj_id, obj in objects.items()
             if obj_id not in edit.remove
         }
-        objects.update(_by_id(edit.add_objects))
+        objects.update(_by_id(obj for obj in edit.add_objects if not fits_table(obj)))
+        rectangles = [obj for obj in edit.add_objects if fits_table(obj)]
+        if rectangles:
+            tiles = tiles.joined(TileRows.from_table(table_of(rectangles)))
         counts.update(obj.type for obj in edit.add_objects)
         if edit.add_tiles is not None and len(edit.add_tiles):
             tiles = tiles.joined(TileRows.from_table(edit.add_tiles))
@@ -119,13 +123,10 @@ class Expectation:
         rows, others = self.rows.without_common(RunRows.of(written, self.rows.entries))
         expected = {**self.objects, **_by_id(rows.objects())}
         objects = {**_by_id(written.objects_apart()), **_by_id(others.objects())}
-        added_tiles = [
-            obj_id for obj_id in expected.keys() - objects.keys() if expected[obj_id].type is ObjectType.TILE
-        ]
-        if added_tiles:  # rectangles that were added one by one are read back among the tiles
+        added_tiles = expected.keys() - objects.keys()
+        if added_tiles:  # those that have more than a table holds are read back among the tiles
             tiles = tiles.without(added_tiles)
-            for obj_id in added_tiles:
-                del expected[obj_id]
+            objects.update((tile.id, tile) for tile in written.tiles_with_more() if tile.id in added_tiles)
         if objects.keys() != expected.keys():
             raise _difference(f"{len(objects.keys() ^ expected.keys())} objects are missing or were not asked for")
         for obj_id, wanted in expected.items():
