@@ -55,32 +55,35 @@ class RunFinder:
         self._handles = handles
         self._bytes = np.frombuffer(data, dtype=np.uint8)
         self._forms: dict[bytes, KnownForms] = {}
+        self._layouts: dict[bytes, Layout] = {}
+        self._last: dict[bytes, tuple[int, int]] = {}
 
-    def __call__(self, content: list[Item], start: int, size: int, is_second: bool) -> int:
+    def __call__(self, content: list[Item], start: int, end: int) -> int:
         """Take the records that follow one and are alike, or as long as they please but of known forms.
 
         Parameters
         ----------
         content
             The annotation; a run is appended to it.
-        start, size
-            Where the last object of `content` begins in the stream, and its length, in bytes.
-        is_second
-            Whether the object before had the same length.
+        start, end
+            Where the last object of `content` begins and ends in the stream.
 
         Returns
         -------
         int
             Number of bytes taken; 0 if there is no run.
         """
-        end = start + size
+        size = end - start
         head = self._data[start : start + _HEAD]
-        if size > MAX_RECORD or self._data[end : end + _HEAD] != head or not head.startswith(_OBJECT_OF_KNOWN_CLASS):
+        if not self._data.startswith(head, end) or size > MAX_RECORD or not head.startswith(_OBJECT_OF_KNOWN_CLASS):
             return 0
+        last = self._layouts.get(head)
+        is_second = self._last.get(head) == (start, size) or (last is not None and len(last.record) == size)
+        self._last[head] = end, size
         targets: dict[int, Node] = {}
         run = (
             self._known_run(end)
-            or (self._uniform_run(start, size, targets) if is_second else None)
+            or (self._uniform_run(head, end, size, targets) if is_second else None)
             or self._mixed_run(head, start, end, targets)
         )
         if run is None or (isinstance(run, MixedRun) and run.is_uniform and not is_second):
@@ -101,12 +104,14 @@ class RunFinder:
                     return known.run.moved(forms, targets)
         return None
 
-    def _uniform_run(self, start: int, size: int, targets: dict[int, Node]) -> UniformRun | None:
-        end = start + size
-        n_rows = (len(self._data) - end) // size
-        layout = self._trace(self._data[start:end]) if n_rows >= MIN_ROWS else None
+    def _uniform_run(self, head: bytes, end: int, size: int, targets: dict[int, Node]) -> UniformRun | None:
+        """Take the records after an object that have its length, if there is a head wherever they would begin."""
+        if not all(self._data.startswith(head, end + row * size) for row in range(MIN_ROWS)):
+            return None
+        layout = self._layout(head, self._data[end - size : end])
         if layout is None:
             return None
+        n_rows = (len(self._data) - end) // size
         records = self._bytes[end : end + n_rows * size].reshape(n_rows, size)
         run = UniformRun(layout, records[: _count_alike(layout, records)], targets)
         n_rows = self._resolve(run, targets)
@@ -114,9 +119,12 @@ class RunFinder:
 
     def _mixed_run(self, head: bytes, start: int, end: int, targets: dict[int, Node]) -> MixedRun | None:
         """Take the records of known forms after an object, whose form becomes known too."""
-        known = self._forms.setdefault(head, KnownForms(head))
+        known = self._forms.get(head) or self._forms.setdefault(head, KnownForms(head))
         known.n_read += 1
         if known.n_read < MIN_ROWS or known.n_failed > _MAX_FAILED:
+            return None
+        if not self._has_heads(head, end):
+            known.n_failed += 1
             return None
         if known.lacks(self._bytes, start):
             form = self._form(self._data[start:end])
@@ -126,9 +134,29 @@ class RunFinder:
         known.n_failed = 0 if n_rows >= MIN_ROWS else known.n_failed + 1
         return run.take(slice(n_rows)) if n_rows >= MIN_ROWS else None
 
+    def _has_heads(self, head: bytes, place: int) -> bool:
+        """Whether enough records can begin at a place and after it, each within reach of the one before."""
+        for _ in range(MIN_ROWS):
+            place = self._data.find(head, place, place + MAX_RECORD) + 1
+            if not place:
+                return False
+        return True
+
     def _form(self, record: bytes) -> Form | None:
         layout = self._trace(record)
         return None if layout is None else Form.of(layout)
+
+    def _layout(self, head: bytes, record: bytes) -> Layout | None:
+        """Layout of a record that has been read: that of the last run of its class, if it has the same structure."""
+        last = self._layouts.get(head)
+        if last is not None and len(last.record) == len(record):
+            differs = np.frombuffer(last.record, dtype=np.uint8) ^ np.frombuffer(record, dtype=np.uint8)
+            if not (differs & last.structure).any():
+                return last
+        layout = self._trace(record)
+        if layout is not None:
+            self._layouts[head] = layout
+        return layout
 
     def _trace(self, record: bytes) -> Layout | None:
         """Layout of a record that has been read."""
@@ -172,18 +200,14 @@ class RunFinder:
 
 def _count_alike(layout: Layout, records: Records) -> int:
     """Number of leading records with the structure of the layout."""
+    size = len(layout.record)
     template = np.frombuffer(layout.record, dtype=np.uint8) & layout.structure
-    most = max(1, _BYTES_AT_ONCE // len(template))
-    start, step = 0, 16
-    mask, expected = np.tile(layout.structure, step), template.tobytes() * step
-    while start < len(records):
-        rows = records[start : start + step]
-        if len(rows) < step or (rows.reshape(-1) & mask).tobytes() != expected:
-            differs = ((rows & layout.structure) != template).any(axis=1)
-            if differs.any():
-                return start + int(differs.argmax())
-        start += len(rows)
-        if step < most:
-            step = min(step * 4, most)
-            mask, expected = np.tile(layout.structure, step), template.tobytes() * step
+    at_once = min(len(records), max(1, _BYTES_AT_ONCE // size))
+    mask, expected = (np.frombuffer(one.tobytes() * at_once, dtype=np.uint8) for one in (layout.structure, template))
+    for start in range(0, len(records), max(1, at_once)):
+        found = records[start : start + at_once].reshape(-1)
+        differs = (found & mask[: len(found)]) != expected[: len(found)]
+        place = int(differs.argmax())
+        if differs[place]:
+            return start + place // size
     return len(records)

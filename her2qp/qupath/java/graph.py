@@ -12,9 +12,16 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
-from her2qp.errors import DataFileError
+from her2qp.errors import DataFileError, UnsupportedDataError
 from her2qp.qupath.java import mutf8
-from her2qp.qupath.java.protocol import PRIMITIVE_SIZES, SC_ENUM, SC_EXTERNALIZABLE, SC_WRITE_METHOD
+from her2qp.qupath.java.protocol import (
+    PRIMITIVE_SIZES,
+    SC_BLOCK_DATA,
+    SC_ENUM,
+    SC_EXTERNALIZABLE,
+    SC_SERIALIZABLE,
+    SC_WRITE_METHOD,
+)
 
 if TYPE_CHECKING:
     from her2qp.qupath.java.runs import Run
@@ -84,12 +91,12 @@ class ClassDesc:
         code = self.name[1:2] if self.name.startswith("[") else ""
         return 0 if code in ("L", "[") else PRIMITIVE_SIZES.get(code)
 
-    @cached_property
+    @property
     def is_externalizable(self) -> bool:
         """Whether an instance is one annotation."""
         return bool(self.flags & SC_EXTERNALIZABLE)
 
-    @cached_property
+    @property
     def is_enum(self) -> bool:
         """Whether it is an enum type."""
         return bool(self.flags & SC_ENUM)
@@ -121,6 +128,43 @@ class ClassDesc:
         while lineage[-1].parent is not None:
             lineage.append(lineage[-1].parent)
         return tuple(reversed(lineage))
+
+    @cached_property
+    def steps(self) -> tuple[Step, ...]:
+        """What an instance is in a stream.
+
+        Raises
+        ------
+        DataFileError
+            There can be no instance.
+        UnsupportedDataError
+            An instance is written in a way that QuPath's files do not have.
+        """
+        if self.is_enum or not self.flags & (SC_SERIALIZABLE | SC_EXTERNALIZABLE):
+            raise DataFileError(f"is damaged: an object of {self.name}, which cannot have one")
+        if self.is_externalizable:
+            if not self.flags & SC_BLOCK_DATA:
+                raise UnsupportedDataError(f"{self.name} is written in protocol version 1")
+            if self.fields:
+                raise DataFileError(f"is damaged: {self.name} writes its fields itself and has fields all the same")
+            return (self, 0, 0), (None, 0, ANY_NUMBER)
+        steps: list[Step] = []
+        for desc in self.lineage:
+            if desc.is_externalizable:
+                raise UnsupportedDataError(f"{self.name} mixes two ways of serialization")
+            sizes = [PRIMITIVE_SIZES.get(f.code, 0) for f in desc.fields]
+            steps.append((desc, sum(sizes), sizes.count(0)))
+            if desc.has_annotation:
+                steps.append((None, 0, ANY_NUMBER))
+        return tuple(steps)
+
+
+Step: TypeAlias = tuple[ClassDesc | None, int, int]
+"""A step in reading an object: the class whose fields come next (None: its annotation), the bytes of its primitive
+fields, and the number of values that follow these."""
+
+ANY_NUMBER = -1
+"""The number of values in an annotation, which nothing tells before its end."""
 
 
 @dataclass(eq=False, slots=True)
@@ -186,6 +230,14 @@ class Instance:
                 value: object = part.desc.primitives.unpack(part.primitives)[part.desc.primitive_names.index(name)]
                 return value
         raise DataFileError(f"an object of {self.class_name} has no field {name!r}")
+
+    def fields(self) -> dict[str, object]:
+        """All fields by their names, those of superclasses included."""
+        fields: dict[str, object] = {}
+        for part in self.parts:
+            fields.update(zip(part.desc.primitive_names, part.desc.primitives.unpack(part.primitives), strict=True))
+            fields.update(zip(part.desc.references, part.references, strict=True))
+        return fields
 
     def set(self, name: str, value: Value | int | float) -> None:
         """Set a field, looked for as in :meth:`get`.

@@ -30,8 +30,6 @@ class SkippedRun:
         return self.run.n_handles
 
     def __getitem__(self, index: int) -> Node:
-        if index >= len(self):
-            raise IndexError(index)
         row, position = self.run.row_of_handle(index)
         if row not in self._built:
             self._instances[row], self._built[row] = self.run.nodes(row)
@@ -53,39 +51,33 @@ class SkippedRun:
         self.content[place : place + 1] = pieces
 
 
-class HandleTable:
-    """Nodes of a stream by their handles."""
+class HandleTable(dict[int, Node]):
+    """Nodes of a stream by their handles; those of runs are built when they are asked for."""
 
     def __init__(self) -> None:
-        self._nodes: list[Node] = []
-        self._first = FIRST_HANDLE
-        self._firsts = [FIRST_HANDLE]
-        self._stretches: list[list[Node] | SkippedRun] = [self._nodes]
+        super().__init__()
+        self._next = FIRST_HANDLE
+        self._firsts: list[int] = []
+        self._runs: list[SkippedRun] = []
 
     def add(self, node: Node) -> None:
         """Give the next handle to a node."""
-        self._nodes.append(node)
+        self[self._next] = node
+        self._next += 1
 
     def skip(self, run: Run, content: list[Item]) -> None:
         """Give the next handles to the nodes of a run that is part of `content`."""
-        skipped = SkippedRun(run, content)
-        self._nodes = []
-        self._firsts.append(self._firsts[-1] + len(self._stretches[-1]))
-        self._stretches.append(skipped)
-        self._firsts.append(self._firsts[-1] + len(skipped))
-        self._stretches.append(self._nodes)
+        self._firsts.append(self._next)
+        self._runs.append(SkippedRun(run, content))
+        self._next += run.n_handles
 
-    def __getitem__(self, handle: int) -> Node:
-        stretch = bisect_right(self._firsts, handle) - 1
-        if stretch < 0:
-            raise KeyError(handle)
-        try:
-            return self._stretches[stretch][handle - self._firsts[stretch]]
-        except IndexError:
-            raise KeyError(handle) from None
+    def __missing__(self, handle: int) -> Node:
+        number = bisect_right(self._firsts, handle) - 1
+        if number >= 0 and handle < self._firsts[number] + len(self._runs[number]):
+            return self._runs[number][handle - self._firsts[number]]
+        raise KeyError(handle)
 
     def settle(self) -> None:
         """Put the objects of runs that something refers to in the place of their records."""
-        for stretch in self._stretches:
-            if isinstance(stretch, SkippedRun):
-                stretch.settle()
+        for run in self._runs:
+            run.settle()

@@ -10,7 +10,7 @@ objects ("slots") and which make up its structure. Records of one length make up
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -78,15 +78,17 @@ class Layout:
 def first_rows(handles: NDArray[np.uint32]) -> dict[int, int]:
     """The handles that occur, in order of appearance, each with the first row that has it."""
     found: dict[int, int] = {}
-    unseen = np.ones(len(handles), dtype=np.bool_)
-    while unseen.any():
+    unseen: NDArray[np.bool_] | None = None
+    row = 0
+    while len(handles) and (unseen is None or unseen[row]):
         if len(found) == _FEW:
             distinct, rows = np.unique(handles, return_index=True)
             order = np.argsort(rows)
             return dict(zip(distinct[order].tolist(), rows[order].tolist(), strict=True))
-        row = int(unseen.argmax())
         found[int(handles[row])] = row
-        unseen &= handles != handles[row]
+        differs = handles != handles[row]
+        unseen = differs if unseen is None else unseen & differs
+        row = int(unseen.argmax())
     return found
 
 
@@ -141,7 +143,7 @@ class Rows(Protocol):
         """Bytes of a string of the layout's template, shape (n,)."""
 
 
-class Run(ABC):
+class Run:  # no ABC: every item of a file is asked whether it is a run, which is slow with that
     """Objects that are not built, one after the other in an annotation.
 
     Parameters
@@ -249,9 +251,7 @@ def read_record(record: bytes, look_up: Callable[[int], Node]) -> tuple[Instance
         The bytes are not one object that is complete in itself.
     """
     handles = _RecordHandles(look_up)
-    reader = StreamReader(record, handles)
-    content: list[Item] = []
-    reader.drive(reader.read_content(content, is_top=True))
+    content = StreamReader(record, handles).read()
     if len(content) != 1 or not isinstance(content[0], Instance):
         raise DataFileError("a record of a run is not one object")
     return content[0], handles.own

@@ -49,11 +49,10 @@ def read_stream(data: bytes, *, where: object = None, known: Iterable[KnownRun] 
         The stream has something that the format of QuPath's files does not have.
     """
     handles = HandleTable()
-    reader = StreamReader(data, handles, where=where, take_run=RunFinder(data, handles, known))
+    finder = RunFinder(data, handles, known)
+    reader = StreamReader(data, handles, position=len(MAGIC), where=where, take_run=finder)
     if data[: len(MAGIC)] != MAGIC:
         raise reader.error("is not a Java object stream", at=0)
-    reader.position = len(MAGIC)
-    contents: list[Item] = []
-    reader.drive(reader.read_content(contents, is_top=True))
+    contents = reader.read()
     handles.settle()
     return Stream(contents, reader.classes)
