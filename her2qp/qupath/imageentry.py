@@ -228,15 +228,13 @@ class ImageEntry:
         return self.hierarchy.tiles()
 
     def _source(self) -> ImageSource:
-        found = {b["uri"]: find_file(self._places(b["uri"])) for b in nested_uri_builders(self.server_builder)}
         return ImageSource(
             self._project.path,
             self._image,
             self.id,
             self.name,
             self.data_file,
-            {uri: path for uri, path in found.items() if path is not None},
-            tuple(uri for uri, path in found.items() if path is None),
+            lambda uri: find_file(self._places(uri)),
         )
 
     # --- changing it ---

@@ -75,7 +75,7 @@ def polygon_from_vertices(points: NDArray[np.floating]) -> Polygon:
         return Polygon()
     if len(points) < 3:
         points = np.vstack((points, np.repeat(points[-1:], 3 - len(points), axis=0)))
-    return Polygon(points)
+    return shapely.polygons(points)
 
 
 def vertices(polygon: Polygon) -> NDArray[np.float64]:

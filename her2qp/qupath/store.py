@@ -5,19 +5,21 @@ Everything else (the ``.qpproj``, the class list, locking, backups, publishing) 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.hierarchy import Hierarchy
 from her2qp.qupath.native.qpdata import QpData
+from her2qp.qupath.serverbuilder import nested_uri_builders
 
 StoreName = Literal["native", "paquo"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ImageSource:
     """What a store needs to know of one image.
 
@@ -33,10 +35,8 @@ class ImageSource:
         Its name, for messages.
     data_file
         Its ``data.qpdata``, which need not exist.
-    slides
-        Where the files of its slides were found, by the URIs in `image`.
-    missing_slides
-        URIs whose files were not found.
+    find_slide
+        Finds the file of a URI; None if it is nowhere.
     """
 
     project_file: Path
@@ -44,8 +44,22 @@ class ImageSource:
     entry_id: int
     name: str
     data_file: Path
-    slides: Mapping[str, Path]
-    missing_slides: tuple[str, ...]
+    find_slide: Callable[[str], Path | None]
+
+    @cached_property
+    def slides(self) -> Mapping[str, Path]:
+        """Where the files of its slides were found, by the URIs in `image`."""
+        found = {builder["uri"]: self.find_slide(builder["uri"]) for builder in self._builders}
+        return {uri: path for uri, path in found.items() if path is not None}
+
+    @property
+    def missing_slides(self) -> tuple[str, ...]:
+        """URIs whose files were not found."""
+        return tuple(dict.fromkeys(b["uri"] for b in self._builders if b["uri"] not in self.slides))
+
+    @property
+    def _builders(self) -> Iterator[dict[str, Any]]:
+        return nested_uri_builders(self.image.get("serverBuilder"))
 
 
 class Store(Protocol):

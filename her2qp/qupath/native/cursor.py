@@ -7,6 +7,8 @@ import struct
 from her2qp.errors import DataFileError
 from her2qp.qupath.java import Item, Run, Value
 
+_DATA = (bytes, Run)
+
 
 class Cursor:
     """A place in an annotation.
@@ -24,11 +26,6 @@ class Cursor:
         self.index = index
         self.offset = 0
 
-    def _item(self) -> Item:
-        if self.index >= len(self.content):
-            raise DataFileError("an object has less content than it should")
-        return self.content[self.index]
-
     @property
     def at_object(self) -> bool:
         """Whether an object comes next."""
@@ -36,23 +33,24 @@ class Cursor:
 
     def object(self) -> Value:
         """Take the object that comes next."""
-        item = self._item()
-        if isinstance(item, bytes | Run):
+        try:
+            item = self.content[self.index]
+        except IndexError:
+            raise DataFileError("an object has less content than it should") from None
+        if isinstance(item, _DATA):
             raise DataFileError("an object has data where another object should be")
         self.index += 1
         return item
 
     def primitive(self, layout: str) -> tuple[int, int]:
         """Pass over a primitive; returns its place: item and offset (see :func:`get_primitive`)."""
-        block = self._item()
-        size = struct.calcsize(layout)
-        if not isinstance(block, bytes) or len(block) - self.offset < size:
+        index, offset = self.index, self.offset
+        block = self.content[index] if index < len(self.content) else None
+        end = offset + struct.calcsize(layout)
+        if not isinstance(block, bytes) or len(block) < end:
             raise DataFileError("an object has no number where one should be")
-        place = self.index, self.offset
-        self.offset += size
-        if self.offset == len(block):
-            self.index, self.offset = self.index + 1, 0
-        return place
+        self.index, self.offset = (index + 1, 0) if end == len(block) else (index, end)
+        return index, offset
 
 
 def get_primitive(content: list[Item], place: tuple[int, int], layout: str) -> int | float | bool:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from her2qp.errors import DataFileError
 from her2qp.qupath import uuids
-from her2qp.qupath.java import Instance, Item, MixedRun, Run
+from her2qp.qupath.java import Instance, Item, MixedRun, Run, UniformRun
 from her2qp.qupath.native.cursor import get_primitive
 from her2qp.qupath.native.entries import AnyEntry, Entry, Places, RunEntry
 from her2qp.qupath.native.records import read_record
@@ -20,6 +20,8 @@ from her2qp.qupath.objects import ObjectType
 
 _IN_RUNS = (ObjectType.DETECTION, ObjectType.TILE, ObjectType.CELL)
 """Types of which there may be so many that runs of them are left as they are."""
+
+_RUNS = frozenset((UniformRun, MixedRun))
 
 
 @dataclass(eq=False)
@@ -129,7 +131,7 @@ def _shared_measurements() -> DataFileError:
 
 def _expand(content: list[Item]) -> None:
     """Make the objects of the runs in an annotation that cannot stay runs."""
-    if any(isinstance(item, Run) for item in content):
+    if not _RUNS.isdisjoint(map(type, content)):
         content[:] = [made for item in content for made in (_allowed(item) if isinstance(item, Run) else (item,))]
 
 

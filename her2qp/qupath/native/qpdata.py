@@ -134,7 +134,12 @@ class QpData:
     @property
     def annotations(self) -> Sequence[PathObject]:
         """All annotations, parents before children, in QuPath's order."""
-        return tuple(self._of_type(ObjectType.ANNOTATION))
+        with self._naming():
+            return tuple(
+                read_object(entry, self._memo)
+                for entry in self._document.index.entries
+                if isinstance(entry, Entry) and entry.record.type is ObjectType.ANNOTATION
+            )
 
     @property
     def tma_cores(self) -> Sequence[PathObject]:
@@ -171,7 +176,7 @@ class QpData:
 
     def objects(self) -> Iterator[PathObject]:
         """Every object but the root, parents before children: annotations, cores, detections, cells and tiles."""
-        return self._of_type(*ObjectType)
+        return self._read(self._document.index.entries)
 
     def objects_but_tiles(self) -> Iterator[PathObject]:
         """Every object that :meth:`tiles` does not hold, parents before children."""
@@ -200,9 +205,6 @@ class QpData:
         with self._naming():
             entries = self._document.index.entries
             return {c for entry in entries for c in classes_of(entry, self._memo) if c is not None}
-
-    def _of_type(self, *types: ObjectType) -> Iterator[PathObject]:
-        return self._read(entry for entry in self._document.index.entries if entry.record.type in types)
 
     def _read(self, entries: Iterable[Entry | RunEntry]) -> Iterator[PathObject]:
         for entry in entries:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -48,29 +49,29 @@ def read_roi(item: Item) -> Roi | None:
     if not isinstance(item, Instance) or item.class_name not in KINDS:
         name = item.class_name if isinstance(item, Instance) else type(item).__name__
         raise DataFileError(f"a ROI is of a class that is not known: {name}")
-    kind = KINDS[item.class_name]
+    kind, fields = KINDS[item.class_name], item.fields()
     try:
         with np.errstate(invalid="ignore"):  # coordinates may be NaN
-            geometry = _read_geometry(item, kind)
+            geometry = _read_geometry(fields, kind)
     except (shapely.errors.ShapelyError, ValueError) as error:
         raise DataFileError(f"a {kind} has coordinates that make no shape: {error}") from error
-    return Roi(kind, geometry, ImagePlane(_int(item, "c"), _int(item, "z"), _int(item, "t")))
+    return Roi(kind, geometry, ImagePlane(_int(fields, "c"), _int(fields, "z"), _int(fields, "t")))
 
 
-def _read_geometry(node: Instance, kind: RoiKind) -> Geometry:
+def _read_geometry(fields: Mapping[str, object], kind: RoiKind) -> Geometry:
     if kind is RoiKind.GEOMETRY:
-        wkb = node.get("wkb")
+        wkb = fields.get("wkb")
         if not isinstance(wkb, JavaArray) or not isinstance(wkb.elements, bytes):
             raise DataFileError("a geometry ROI has no geometry")
         return read_wkb(wkb.elements)
     if kind in (RoiKind.RECTANGLE, RoiKind.ELLIPSE, RoiKind.LINE):
-        x, y, x2, y2 = (_double(node, name) for name in ("x", "y", "x2", "y2"))
+        x, y, x2, y2 = (_double(fields, name) for name in ("x", "y", "x2", "y2"))
         if kind is RoiKind.LINE:
             return LineString([(x, y), (x2, y2)])
         return rectangle(x, y, x2, y2) if kind is RoiKind.RECTANGLE else ellipse(x, y, x2, y2)
     if kind is RoiKind.AREA:
-        return fill_nonzero(_read_rings(node))
-    points = _points(node.get("x"), node.get("y"))
+        return fill_nonzero(_read_rings(fields))
+    points = _points(fields.get("x"), fields.get("y"))
     if kind is RoiKind.POLYGON:
         return polygon_from_vertices(points)
     if kind is RoiKind.POLYLINE:
@@ -82,11 +83,13 @@ def _points(x: object, y: object) -> NDArray[np.float64]:
     xs, ys = float_array(x), float_array(y)
     if len(xs) != len(ys):
         raise DataFileError("a ROI has not as many x as y coordinates")
-    return np.column_stack((xs, ys)).astype(np.float64)
+    points = np.empty((len(xs), 2))
+    points[:, 0], points[:, 1] = xs, ys
+    return points
 
 
-def _read_rings(node: Instance) -> list[NDArray[np.float64]]:
-    x, y = node.get("x"), node.get("y")
+def _read_rings(fields: Mapping[str, object]) -> list[NDArray[np.float64]]:
+    x, y = fields.get("x"), fields.get("y")
     if not isinstance(x, JavaArray) or not isinstance(y, JavaArray):
         raise DataFileError("an area ROI has no rings")
     if not isinstance(x.elements, list) or not isinstance(y.elements, list) or len(x) != len(y):
@@ -94,13 +97,13 @@ def _read_rings(node: Instance) -> list[NDArray[np.float64]]:
     return [_points(xs, ys) for xs, ys in zip(x.elements, y.elements, strict=True)]
 
 
-def _int(node: Instance, name: str) -> int:
-    value = node.get(name)
+def _int(fields: Mapping[str, object], name: str) -> int:
+    value = fields.get(name)
     return value if isinstance(value, int) else 0
 
 
-def _double(node: Instance, name: str) -> float:
-    value = node.get(name)
+def _double(fields: Mapping[str, object], name: str) -> float:
+    value = fields.get(name)
     return value if isinstance(value, float) else float("nan")
 
 

@@ -17,6 +17,7 @@ from her2qp.qupath.native.records import OBJECT_ID_KEY, Record
 
 _UUID = re.compile(r"([0-9a-fA-F]+)-([0-9a-fA-F]+)-([0-9a-fA-F]+)-([0-9a-fA-F]+)-([0-9a-fA-F]+)")
 _UUID_GROUPS = (32, 16, 16, 16, 48)
+_USUAL_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 _MOST_CLASS_PARTS = 32
 
@@ -41,6 +42,8 @@ def is_true(item: object) -> bool:
 
 def parse_id(text: str | None) -> UUID | None:
     """An object id as QuPath parses it: short groups are allowed; None if it is none."""
+    if text is not None and _USUAL_UUID.fullmatch(text):
+        return UUID(int=int(text.replace("-", ""), 16))
     match = _UUID.fullmatch(text) if text is not None and len(text) <= 36 else None
     if match is None:
         return None
