@@ -84,6 +84,16 @@ def test_records_of_one_length_stay_rows_of_one_length_after_the_first_mention_o
     assert write_stream(read_stream(raw).contents) == raw
 
 
+def test_a_run_goes_on_after_one_record_where_another_is_between() -> None:
+    pieces = [outline(i, SHARED[i % 3], 3, 3) for i in range(30)]
+    raw = container([*pieces[:20], outline(99, JavaString.of("new"), 3, 3), *pieces[20:]])
+    content = read_content(raw)
+    assert [len(item) for item in content if isinstance(item, UniformRun)] == [18, 9]
+    numbers = [item.get("n") for item in expand_runs(content) if isinstance(item, Instance)]
+    assert numbers == [0, *range(20), 99, *range(20, 30)]
+    assert write_stream(read_stream(raw).contents) == raw
+
+
 @settings(max_examples=50)
 @given(records)
 def test_the_stream_is_kept_byte_for_byte_and_the_rows_are_its_objects(items: list[Item]) -> None:
