@@ -170,12 +170,14 @@ def merge(parts: Sequence[Gathered]) -> Gathered:
     scale = (highest - top[:, rows]).exp()
     mass = torch.cat([part.mass for part in parts], dim=1) * scale
     sums = torch.cat([part.sums for part in parts], dim=1) * scale[..., None]
-    return Gathered(
-        kernels,
-        top,
-        torch.zeros_like(top).index_add(1, rows, mass),
-        sums.new_zeros(*top.shape, sums.shape[-1]).index_add(1, rows, sums),
-    )
+    return Gathered(kernels, top, _add_up(mass, rows, len(kernels)), _add_up(sums, rows, len(kernels)))
+
+
+def _add_up(values: Tensor, rows: Tensor, count: int) -> Tensor:
+    """Sum values (h, n, …) that belong to the same row, as (h, count, …)."""
+    heads = torch.arange(len(values), device=values.device)[:, None]
+    # Not index_add: in training it would keep the values, which its gradient does not need.
+    return values.new_zeros(len(values), count, *values.shape[2:]).index_put((heads, rows), values, accumulate=True)
 
 
 def _for_all(kernels: Tensor, sums: Tensor) -> Tensor:

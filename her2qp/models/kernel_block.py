@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Literal, NamedTuple, cast
 
 import torch
@@ -107,9 +108,10 @@ class KernelAttentionBlock(nn.Module):
         updated: list[Tensor] = []
         parts: list[Gathered] = []
         for tiles, run in zip(tokens.tiles, layout.runs, strict=True):
-            new_tiles, part = run_step(self._step, tiles, run, heads, attention, tiles_go_on, tiles=len(layout.order))
+            step = partial(self._step, run, attention, tiles_go_on)
+            new_tiles, *part = run_step(step, tiles, *heads, tiles=len(layout.order), reentrant=True)
             updated.append(new_tiles)
-            parts.append(part)
+            parts.append(Gathered(*part))
         whole = merge(parts)
         class_tokens, weights = self._read_kernels(tokens.class_tokens, heads, bag_of_kernel)
         base = kernels if self.residual == "normed" else tokens.kernels
@@ -128,9 +130,10 @@ class KernelAttentionBlock(nn.Module):
         return self._read_kernels(tokens.class_tokens, heads, bag_of_kernel)
 
     def _step(
-        self, tiles: Tensor, run: Run, kernels: KernelHeads, attention: GaussianAttention, tiles_go_on: bool
-    ) -> tuple[Tensor, Gathered]:
+        self, run: Run, attention: GaussianAttention, tiles_go_on: bool, tiles: Tensor, *heads: Tensor
+    ) -> tuple[Tensor, ...]:
         """Update the tiles of a run, and let the kernels read from them."""
+        kernels = KernelHeads(*heads)
         query_weights, _, value_weights = self.qkv.weight.chunk(3)
         normed = self.norm(tiles)
         keys, values = (
@@ -145,21 +148,21 @@ class KernelAttentionBlock(nn.Module):
                 ]
             )
         if not tiles_go_on:
-            return tiles[:0], part
+            return tiles[:0], *part
         base = normed if self.residual == "normed" else tiles
         if kernels.values.shape[1] == 1:
             # Kernels that are all the same give every tile the same, but for how near they are.
             shares = torch.cat([attention.share_of_one(piece) for piece in run])
             projection, dropout = cast(tuple[nn.Linear, Dropout], tuple(self.out))
             common = linear(_join_heads(kernels.values), projection.weight)
-            return self._update(base, dropout(shares[:, None] * common + projection.bias)), part
+            return self._update(base, dropout(torch.addcmul(projection.bias, shares[:, None], common))), *part
         queries = torch.split(self._heads(normed, query_weights), sizes(run), dim=1)
         with full_precision(tiles):
             received = [
                 _join_heads(attention.receive(piece, asking, kernels.keys, kernels.values))
                 for piece, asking in zip(run, queries, strict=True)
             ]
-        return self._update(base, self.out(torch.cat(received))), part
+        return self._update(base, self.out(torch.cat(received))), *part
 
     def _read_kernels(self, class_tokens: Tensor, kernels: KernelHeads, bag_of_kernel: Tensor) -> tuple[Tensor, Tensor]:
         normed = self.norm(class_tokens)

@@ -10,7 +10,7 @@ from torch.utils.checkpoint import checkpoint
 
 Result = TypeVar("Result")
 
-TILES_A_STEP = 1024
+TILES_A_STEP = 2048
 """Tiles that go through a layer together: what is made of them on the way stays in the cache."""
 
 REMEMBERED = 16384
@@ -18,15 +18,19 @@ REMEMBERED = 16384
 that memory grows by little with the tiles."""
 
 
-def run_step(function: Callable[..., Result], *arguments: Any, tiles: int) -> Result:
+def run_step(function: Callable[..., Result], *arguments: Any, tiles: int, reentrant: bool = False) -> Result:
     """Call a function of some of a batch's tiles.
 
     Parameters
     ----------
     tiles
         How many the whole batch has: this decides whether what is computed on the way is remembered.
+    reentrant
+        Whether not even the graph of the function is remembered, whose thousands of nodes lie scattered through memory
+        and keep what is freed between them from being used again. Then gradients only come by ``backward()``, and
+        only through arguments and results that are tensors.
     """
     if tiles <= REMEMBERED or not torch.is_grad_enabled():
         return function(*arguments)
-    result: Result = checkpoint(function, *arguments, use_reentrant=False)
+    result: Result = checkpoint(function, *arguments, use_reentrant=reentrant)
     return result

@@ -148,12 +148,12 @@ class Model(nn.Module, ABC):
         Shape (n, c).
         """
         tiles = self.embed(batch).detach().requires_grad_()
-        with torch.enable_grad():
-            logits = self.classify(tiles, batch)
         columns = []
-        for logit in logits.sum(dim=0):
-            (gradient,) = torch.autograd.grad(logit, tiles, retain_graph=True)
-            columns.append((gradient * tiles.detach()).sum(dim=-1))
+        with torch.enable_grad(), frozen(self):
+            for logit in self.classify(tiles, batch).sum(dim=0):
+                tiles.grad = None
+                logit.backward(retain_graph=True)
+                columns.append((torch.as_tensor(tiles.grad) * tiles.detach()).sum(dim=-1))
         return torch.stack(columns, dim=-1)
 
     def prepare(self, bag: Bag) -> Bag:
@@ -276,3 +276,16 @@ def evaluating(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         model.train(training)
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """Compute no gradients of the weights."""
+    learning = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_()

@@ -28,13 +28,13 @@ TILES_AT_ONCE = 512
 SMALL_BAGS = 64
 """Bags that have no more tiles than this together share a piece, with weights of 0 between them."""
 
-NEGLIGIBLE = 11.0
-"""A key this much farther than the nearest, as the difference of d²/2σ², is left out: beyond 4.7 σ.
+NEGLIGIBLE = 10.0
+"""A key this much farther than the nearest, as the difference of d²/2σ², is left out: beyond 4.5 σ.
 
-The Gaussian gives it less than 2e-5 of the nearest key's weight, and where tissue covers the plane, that is the share
-of all that is left out together. Inside a softmax, scores that are higher by R there raise it to at most exp(R - 11).
-Logits move by less, for what is left out differs little from what is not: by 2e-5 if scores are sixteen times as large
-as those of a new model, and so differ by more than 20.
+The Gaussian gives it less than 5e-5 of the nearest key's weight, and where tissue covers the plane, that is the share
+of all that is left out together. Inside a softmax, scores that are higher by R there raise it to at most exp(R - 10).
+Logits move by less, for what is left out differs little from what is not: by 3e-7 in a new model, and by 3e-5 if its
+scores are made sixteen times as large, so that they differ by more than 20.
 """
 
 
@@ -73,8 +73,8 @@ class Neighbourhood:
         """-d²/2σ² between the first kernels and the tiles, shape (near, t), float32; -∞ between bags."""
         # Differences, not |q|² - 2qk + |k|²: the latter cancels to nothing in float32.
         scale = (2 * variance_um2) ** -0.5
-        kernels, tiles = self.kernels_um[:near] * scale, self.tiles_um * scale
-        across, along = (kernels[:, axis, None] - tiles[:, axis] for axis in (0, 1))
+        kernels, tiles = self.kernels_um[:near] * scale, (self.tiles_um * scale).T.contiguous()
+        across, along = (kernels[:, axis, None] - tiles[axis] for axis in (0, 1))
         exponents: Tensor = across.square_().addcmul_(along, along).neg_()
         return exponents if self.strangers is None else exponents.masked_fill_(self.strangers[:near], -torch.inf)
 

@@ -77,6 +77,34 @@ def test_near_kernels_stand_for_all(
 
 
 @pytest.mark.parametrize("mask_mode", ["multiply", "bias"])
+def test_what_training_keeps_of_large_slides_grows_with_their_tiles(
+    mask_mode: str, make_kat: MakeKAT, make_bag: MakeBag, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbourhoods, "TILES_AT_ONCE", 128)
+    monkeypatch.setattr(neighbourhoods, "TILES_A_STEP", 500)
+    model = make_kat(mask_mode=mask_mode, area_um2=100 * 128.0**2)
+
+    def kept(tiles: int) -> int:
+        """Bytes that wait for the backward pass."""
+        batch, storages = model.collate([make_bag(tiles)]), {}
+
+        def keep(tensor: torch.Tensor) -> torch.Tensor:
+            storages[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            logits = model(batch)
+        assert logits.requires_grad
+        return sum(storage.nbytes() for storage in storages.values())
+
+    everything = kept(4000)
+    monkeypatch.setattr(memory, "REMEMBERED", 0)
+    small, large = kept(2000), kept(4000)
+    assert large < 2.1 * small
+    assert large < everything / 5
+
+
+@pytest.mark.parametrize("mask_mode", ["multiply", "bias"])
 def test_scores_far_apart_do_not_underflow(mask_mode: str, make_kat: MakeKAT, make_bag: MakeBag) -> None:
     model = make_kat(mask_mode=mask_mode)
     with torch.no_grad():
