@@ -199,7 +199,7 @@ def check_counts(cases: Cases, fewest: int) -> None:
     if patients[rarest] < fewest:
         raise FoldError(
             f"class {cases.classes[rarest]} has {patients[rarest]} patients; these folds need {fewest} of every class",
-            remedy="Ask for fewer folds, or for a label with fewer classes.",
+            remedy="Ask for fewer folds or validation folds, or for a label with fewer classes.",
         )
 
 
