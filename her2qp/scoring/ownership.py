@@ -111,11 +111,21 @@ def id_set(ids: NDArray[np.uint8]) -> frozenset[UUID]:
     return frozenset(UUID(bytes=row.tobytes()) for row in ids)
 
 
-def owned_measurements(parent: PathObject) -> frozenset[str]:
-    """Names of the measurements of an annotation or TMA core that her2qp wrote."""
+def owned_measurements(parent: PathObject, recorded: Iterable[str] | None) -> frozenset[str]:
+    """Names of the measurements of an annotation or TMA core that her2qp wrote.
+
+    Parameters
+    ----------
+    parent
+        The annotation or core.
+    recorded
+        Names that the record of the run that it bears says were written there; None if there is no such record, in
+        which case every one of her2qp's names counts.
+    """
     if REGION_RUN not in parent.measurements:
         return frozenset()
-    return frozenset(name for name in REGION_MEASUREMENTS if name in parent.measurements)
+    mine = REGION_MEASUREMENTS if recorded is None else recorded
+    return frozenset(name for name in mine if name in parent.measurements)
 
 
 def owned_metadata(metadata: Mapping[str, str], recorded: Mapping[str, Any] | None) -> frozenset[str]:

@@ -76,6 +76,8 @@ class History:
     ----------
     regions
         Image id to the ids of the annotations that tiles were made for.
+    measurements
+        Image id to the names of the measurements written, by number of the run and id of the annotation or core.
     metadata
         Image id and run id to the metadata written.
     results
@@ -85,6 +87,7 @@ class History:
     """
 
     regions: dict[int, dict[UUID, None]] = field(default_factory=dict)
+    measurements: dict[int, dict[tuple[float, UUID], frozenset[str]]] = field(default_factory=dict)
     metadata: dict[tuple[int, str], dict[str, str]] = field(default_factory=dict)
     results: dict[int, LastResult] = field(default_factory=dict)
     classes_added: set[str] = field(default_factory=set)
@@ -104,6 +107,9 @@ class History:
         for image in record.get("images") or []:
             regions = self.regions.setdefault(image["id"], {})
             regions.update((UUID(str(text)), None) for text in image.get("region_ids") or [])
+            measured = self.measurements.setdefault(image["id"], {})
+            for text, names in (image.get("measurements") or {}).items():
+                measured[float(record["number"]), UUID(text)] = frozenset(map(str, names))
             if "result_at" in image:
                 self._add_result(image, str(record["run"]))
             if image.get("metadata"):

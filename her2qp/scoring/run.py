@@ -215,6 +215,7 @@ class ScoringRun:
             details = {
                 **plan.facts(),
                 "metadata": change.written_metadata,
+                "measurements": {str(parent): [*names] for parent, names in change.edit.set_measurements.items()},
                 "region_ids": [str(r.region.parent_id) for r in score.regions if r.region.parent_id],
             }
             outcome = ImageOutcome(
@@ -338,6 +339,7 @@ def existing_of(entry: ImageEntry, history: History) -> Existing:
         tiles=entry.tiles(),
         metadata=metadata,
         recorded_regions=history.regions_of(entry.id),
+        recorded_measurements=history.measurements.get(entry.id, {}),
         recorded_metadata=history.metadata_of(entry.id, metadata),
     )
 

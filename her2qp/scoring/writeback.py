@@ -44,6 +44,8 @@ class Existing:
         As read from the project.
     recorded_regions
         Region keys that records of earlier runs name for this image.
+    recorded_measurements
+        Names of the measurements that records say a run wrote, by number of the run and id of the annotation or core.
     recorded_metadata
         Metadata that the record of the run named in `metadata` says it wrote; None if there is no such record.
     """
@@ -53,12 +55,22 @@ class Existing:
     tiles: TileTable
     metadata: Mapping[str, str]
     recorded_regions: Iterable[UUID] = ()
+    recorded_measurements: Mapping[tuple[float, UUID], Iterable[str]] = field(default_factory=dict)
     recorded_metadata: Mapping[str, Any] | None = None
 
     def owned_tile_rows(self) -> np.ndarray[Any, np.dtype[np.bool_]]:
         """Tell which rows of `tiles` her2qp wrote."""
         regions = [parent.id for parent in self.parents]
         return owned_tiles(self.tiles, [*regions, region_key(None, self.image_id), *self.recorded_regions])
+
+    def owned_measurements(self) -> dict[UUID, frozenset[str]]:
+        """Return the names of the measurements that her2qp wrote, by annotation or core."""
+        recorded = self.recorded_measurements
+        return {
+            parent.id: names
+            for parent in self.parents
+            if (names := owned_measurements(parent, recorded.get((parent.measurements.get(REGION_RUN, 0), parent.id))))
+        }
 
     def owned_metadata(self) -> frozenset[str]:
         """Return the keys of the metadata that her2qp wrote."""
@@ -95,10 +107,9 @@ class WriteBack:
 def removal(existing: Existing) -> WriteBack:
     """Return the change that takes out exactly what her2qp wrote."""
     owned = existing.owned_tile_rows()
-    drop = {parent.id: names for parent in existing.parents if (names := owned_measurements(parent))}
     mine = existing.owned_metadata()
     return WriteBack(
-        edit=HierarchyEdit(remove=id_set(existing.tiles.ids[owned]), drop_measurements=drop),
+        edit=HierarchyEdit(remove=id_set(existing.tiles.ids[owned]), drop_measurements=existing.owned_measurements()),
         metadata={key: value for key, value in existing.metadata.items() if key not in mine},
     )
 

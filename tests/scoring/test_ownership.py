@@ -94,9 +94,10 @@ def annotation(measurements: dict[str, float]) -> PathObject:
 def test_measurements_are_owned_only_beside_the_run_marker() -> None:
     everything = dict.fromkeys(REGION_MEASUREMENTS, 1.0)
     hers = {"Area µm^2": 3.0, "HER2 IHC by Dr. M": 2.0}
-    assert owned_measurements(annotation(hers | everything)) == frozenset(REGION_MEASUREMENTS)
+    assert owned_measurements(annotation(hers | everything), None) == frozenset(REGION_MEASUREMENTS)
+    assert owned_measurements(annotation(hers | everything), ["HER2 p(0)", "HER2 run"]) == {"HER2 p(0)", "HER2 run"}
     del everything["HER2 run"]
-    assert owned_measurements(annotation(hers | everything)) == frozenset()
+    assert owned_measurements(annotation(hers | everything), None) == frozenset()
 
 
 @pytest.mark.parametrize("recorded", [None, {"HER2 predicted": "2+", "HER2 run": "r"}])

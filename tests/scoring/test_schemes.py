@@ -18,6 +18,7 @@ from her2qp.features import DEFAULT_EXTRACTOR, extractor_info
 from her2qp.models.abmil import ABMIL, ABMILConfig
 from her2qp.models.bundle import Bundle
 from her2qp.models.bundle_config import Training
+from her2qp.qupath.edits import HierarchyEdit
 from her2qp.scheme import Scheme
 
 CMU = "CMU-1-Small-Region.svs"
@@ -93,6 +94,26 @@ def test_a_model_of_other_classes_replaces_all_of_an_earlier_result(example: Pat
                 assert sorted(name for name in names if "p(" in name) == sorted(names_of(scheme))
     for _ in Scheme:
         assert run("undo", project).returncode == 0
+    assert contents(project) == files
+
+
+@pytest.mark.parametrize("name", ["HER2 p(0)", "HER2 p(low)"])
+def test_a_measurement_of_hers_stays_where_a_model_writes_that_name_and_where_another_would(
+    example: Path, bundles: dict[Scheme, Path], name: str
+) -> None:
+    project = example / "project"
+    with her2qp.open_project(project, mode="r+", backend="native") as opened:
+        (entry,) = opened.images
+        entry.edit(HierarchyEdit(set_measurements={entry.annotations[0].id: {name: 42.0}}))
+        entry.save()
+    files = contents(project)
+    for scheme in (Scheme.GRADES, Scheme.LOW, Scheme.GRADES):
+        score(project, bundles[scheme])
+        with her2qp.open_project(project, backend="native") as opened:
+            measured = dict(opened.images[0].annotations[0].measurements)
+        assert measured.pop(name) == 42.0
+        assert {found for found in measured if "p(" in found} == {*names_of(scheme)} - {name}
+    assert run("clear", project, "--backend", "native").returncode == 0
     assert contents(project) == files
 
 
