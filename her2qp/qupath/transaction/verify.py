@@ -44,7 +44,7 @@ class Expectation:
     rows
         Objects that are rows of runs.
     tiles
-        The rectangular tiles.
+        The rectangular tiles of which a table tells everything.
     added
         Ids of those `objects` whose ROI comes from an edit, not yet rounded to what a file can hold.
     """
@@ -59,8 +59,10 @@ class Expectation:
     @classmethod
     def of(cls, data: QpData) -> Expectation:
         """What `data` holds now."""
-        tiles = TileRows.from_table(data.tiles())
-        return cls(data.image_type, data.count(), _by_id(data.objects_apart()), RunRows.of(data), tiles)
+        with_more = _by_id(data.tiles_with_more())
+        objects = {**_by_id(data.objects_apart()), **with_more}
+        tiles = TileRows.from_table(data.tiles()).without(with_more)
+        return cls(data.image_type, data.count(), objects, RunRows.of(data), tiles)
 
     def after(self, edit: HierarchyEdit) -> Expectation:
         """The same after `edit`."""
@@ -117,16 +119,12 @@ class Expectation:
         """
         if written.image_type is not self.image_type:
             raise _difference(f"the image type is {written.image_type} instead of {self.image_type}")
-        counts, tiles = written.count(), TileRows.from_table(written.tiles())
+        counts, with_more = written.count(), _by_id(written.tiles_with_more())
         if +counts != +self.counts:
             raise _difference(f"it holds {dict(+counts)} instead of {dict(+self.counts)}")
         rows, others = self.rows.without_common(RunRows.of(written, self.rows.entries))
         expected = {**self.objects, **_by_id(rows.objects())}
-        objects = {**_by_id(written.objects_apart()), **_by_id(others.objects())}
-        added_tiles = expected.keys() - objects.keys()
-        if added_tiles:  # those that have more than a table holds are read back among the tiles
-            tiles = tiles.without(added_tiles)
-            objects.update((tile.id, tile) for tile in written.tiles_with_more() if tile.id in added_tiles)
+        objects = {**_by_id(written.objects_apart()), **_by_id(others.objects()), **with_more}
         if objects.keys() != expected.keys():
             raise _difference(f"{len(objects.keys() ^ expected.keys())} objects are missing or were not asked for")
         for obj_id, wanted in expected.items():
@@ -134,6 +132,7 @@ class Expectation:
             field = _first_difference(wanted, objects[obj_id], allowed)
             if field is not None:
                 raise _difference(f"the {field} of {wanted.type} {obj_id} changed")
+        tiles = TileRows.from_table(written.tiles()).without(with_more)
         problem = self.tiles.difference(tiles, tolerance)
         if problem is not None:
             raise _difference(problem)
