@@ -18,7 +18,9 @@ HARNESS = Path(__file__).with_name("harness.py")
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("store", ["native", pytest.param("paquo", marks=pytest.mark.qupath)])
-def test_a_sample_of_interruptions_loses_nothing(store: str, tmp_path: Path) -> None:
+def test_a_sample_of_interruptions_loses_nothing(store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    if store == "paquo":
+        request.getfixturevalue("qupath_dir")
     figures = tmp_path / "figures.json"
     command = [sys.executable, str(HARNESS), "--stores", store, "--sample", "480", "--json", str(figures)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=900, check=False)
