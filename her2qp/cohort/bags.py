@@ -160,7 +160,8 @@ def _from_folder(
             file = read_features(folder.find(row.filename))
             _require_same(first, file)
             bag = _bag_of(row, file, _um_per_unit(row, file, images, settings.mpp, tile_um))
-            first[:] = first or [file]
+            if not first:
+                first.append(file)
             return memory.keep(bag, file.path)
 
         bags = _each(cohort.rows, load, report)

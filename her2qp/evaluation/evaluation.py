@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import EvaluationError
-from her2qp.evaluation.calibrationline import calibration_line
+from her2qp.evaluation.calibrationline import CalibrationLine, calibration_line
 from her2qp.evaluation.cautions import cautions
 from her2qp.evaluation.confounding import probe_site, within_site_auc
 from her2qp.evaluation.evidence import Evidence
@@ -77,6 +77,11 @@ class Evaluation:
         """Sentences on what these figures do not show."""
         return cautions(self.metrics, self.baseline_metrics, self.chance, self.within_site)
 
+    @property
+    def calibration(self) -> dict[str, CalibrationLine]:
+        """Slope and intercept of calibration, by cut."""
+        return {cut.name: calibration_line(cut.scores, cut.positive) for cut in cuts(self.predictions)}
+
     def to_json(self) -> dict[str, Any]:
         """Return everything but single predictions as a JSON document."""
         judged = self.predictions
@@ -91,7 +96,7 @@ class Evaluation:
             "labels_permuted": _json_of(self.chance),
             "trained_on_permuted_labels": _json_of(self.retrained),
             "confusion": confusion_matrices(judged, unweighted(judged))[0].astype(int).tolist(),
-            "calibration": {cut.name: calibration_line(cut.scores, cut.positive).to_json() for cut in cuts(judged)},
+            "calibration": {name: line.to_json() for name, line in self.calibration.items()},
             "error_rates": {name: _error_rates_json(rate) for name, rate in rates.items()},
             "thresholds_from_validation": self.thresholds,
             "spread_over_models": {

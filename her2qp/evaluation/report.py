@@ -12,7 +12,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from her2qp.errors import EvaluationError
 from her2qp.evaluation.attentionmaps import AttentionMap, Shown, choose_maps
-from her2qp.evaluation.calibrationline import calibration_line
 from her2qp.evaluation.comparison import Comparison, compare
 from her2qp.evaluation.evaluation import Evaluation
 from her2qp.evaluation.faithfulness import mean_gains
@@ -104,7 +103,6 @@ def _render(
         rows=rows_of(evaluations),
         rocs=roc_figures(models, first.baselines.get("site only")),
         calibrations=calibration_figures(models),
-        lines=[[(cut.name, calibration_line(cut.scores, cut.positive)) for cut in cuts(model)] for model in models],
         confusions=[confusion_matrices(model, unweighted(model))[0].astype(int).tolist() for model in models],
         cuts=[_cut_section(cut, first) for cut in cuts(first.predictions)],
         faithfulness=faithfulness_figures(first.faithfulness) if first.faithfulness else [],

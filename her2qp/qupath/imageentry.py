@@ -8,11 +8,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from her2qp.errors import (
-    InvalidEditError,
-    SlideNotFoundError,
-    UnsupportedServerError,
-)
+from her2qp.errors import InvalidEditError, SlideNotFoundError, UnsupportedServerError
 from her2qp.qupath.calibration import PixelCalibration
 from her2qp.qupath.datafile import DataFile
 from her2qp.qupath.edits import HierarchyEdit

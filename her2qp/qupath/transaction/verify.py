@@ -16,6 +16,7 @@ import numpy as np
 
 from her2qp.errors import DataFileError
 from her2qp.qupath.edits import HierarchyEdit
+from her2qp.qupath.native.entries import RunEntry
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.objects import CASE_ID_KEYS, ImageType, ObjectType, PathObject, Roi, RoiKind
 from her2qp.qupath.tiletables import fits_table, table_of
@@ -57,12 +58,12 @@ class Expectation:
     added: frozenset[UUID] = frozenset()
 
     @classmethod
-    def of(cls, data: QpData) -> Expectation:
-        """What `data` holds now."""
+    def of(cls, data: QpData, known: Iterable[RunEntry] = ()) -> Expectation:
+        """What `data` holds now; `known` as for :meth:`RunRows.of`."""
         with_more = _by_id(data.tiles_with_more())
         objects = {**_by_id(data.objects_apart()), **with_more}
         tiles = TileRows.from_table(data.tiles()).without(with_more)
-        return cls(data.image_type, data.count(), objects, RunRows.of(data), tiles)
+        return cls(data.image_type, data.count(), objects, RunRows.of(data, known), tiles)
 
     def after(self, edit: HierarchyEdit) -> Expectation:
         """The same after `edit`."""
@@ -119,12 +120,12 @@ class Expectation:
         """
         if written.image_type is not self.image_type:
             raise _difference(f"the image type is {written.image_type} instead of {self.image_type}")
-        counts, with_more = written.count(), _by_id(written.tiles_with_more())
-        if +counts != +self.counts:
-            raise _difference(f"it holds {dict(+counts)} instead of {dict(+self.counts)}")
-        rows, others = self.rows.without_common(RunRows.of(written, self.rows.entries))
+        found = Expectation.of(written, self.rows.entries)
+        if +found.counts != +self.counts:
+            raise _difference(f"it holds {dict(+found.counts)} instead of {dict(+self.counts)}")
+        rows, others = self.rows.without_common(found.rows)
         expected = {**self.objects, **_by_id(rows.objects())}
-        objects = {**_by_id(written.objects_apart()), **_by_id(others.objects()), **with_more}
+        objects = {**found.objects, **_by_id(others.objects())}
         if objects.keys() != expected.keys():
             raise _difference(f"{len(objects.keys() ^ expected.keys())} objects are missing or were not asked for")
         for obj_id, wanted in expected.items():
@@ -132,8 +133,7 @@ class Expectation:
             field = _first_difference(wanted, objects[obj_id], allowed)
             if field is not None:
                 raise _difference(f"the {field} of {wanted.type} {obj_id} changed")
-        tiles = TileRows.from_table(written.tiles()).without(with_more)
-        problem = self.tiles.difference(tiles, tolerance)
+        problem = self.tiles.difference(found.tiles, tolerance)
         if problem is not None:
             raise _difference(problem)
 
