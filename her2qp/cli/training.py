@@ -63,7 +63,7 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE.yaml", help="Everything else; options count in its place.")
 ]
 ModelOption = Annotated[
-    str | None, typer.Option("--model", metavar="NAME", help="kat, slidegraph, abmil or meanpool. [default: kat]")
+    str | None, typer.Option("--model", metavar="NAME", help="kat, slidegraph, abmil, clam or meanpool. [default: kat]")
 ]
 PresetOption = Annotated[str | None, typer.Option("--preset", metavar="NAME", help="Of kat: corrected or faithful.")]
 FoldsOption = Annotated[int | None, typer.Option("--folds", metavar="N", help="Number of folds. [default: 5]")]

@@ -120,8 +120,24 @@ class Model(nn.Module, ABC):
         """Logits of a batch, shape (b, c)."""
         return self.classify(self.embed(batch), batch)
 
+    def training_loss(self, batch: BagBatch, labels: Tensor) -> Tensor:
+        """What training lowers: the loss of what :meth:`forward` says, unless a model also learns from single tiles.
+
+        Parameters
+        ----------
+        batch
+            The bags.
+        labels
+            Index of the class of each bag, shape (b,), int64.
+
+        Returns
+        -------
+        A mean over the bags, shape ().
+        """
+        return self.loss(self(batch).float(), labels, batch)
+
     def loss(self, logits: Tensor, labels: Tensor, batch: BagBatch) -> Tensor:
-        """What training lowers; cross-entropy, unless a model adds to it.
+        """Loss of logits; cross-entropy, unless a model adds to it.
 
         Parameters
         ----------

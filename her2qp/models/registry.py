@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from her2qp.errors import BundleError
 from her2qp.models.abmil import ABMIL, ABMILConfig
+from her2qp.models.clam import CLAM, CLAMConfig
 from her2qp.models.ensemble import Ensemble, EnsembleConfig
 from her2qp.models.kat import KAT, KATConfig
 from her2qp.models.meanpool import MeanPool, MeanPoolConfig
@@ -38,6 +39,7 @@ def _build_ensemble(config: EnsembleConfig) -> Ensemble:
 ARCHITECTURES: dict[str, Architecture] = {
     KAT.architecture: Architecture(KATConfig, KAT),
     ABMIL.architecture: Architecture(ABMILConfig, ABMIL),
+    CLAM.architecture: Architecture(CLAMConfig, CLAM),
     MeanPool.architecture: Architecture(MeanPoolConfig, MeanPool),
     SlideGraph.architecture: Architecture(SlideGraphConfig, SlideGraph),
     Ensemble.architecture: Architecture(EnsembleConfig, _build_ensemble),

@@ -236,8 +236,7 @@ class _Fitting:
             bags = [_thinned(self.training.bags[row], self.settings.drop_tiles) for row in rows]
             batch = self.model.collate(bags)
             with self._precision():
-                logits = self.model(batch)
-                loss = self.model.loss(logits.float(), _labels(self.training, rows, logits.device), batch)
+                loss = self.model.training_loss(batch, _labels(self.training, rows, self.device))
             if not loss.isfinite():
                 raise ModelError("the training loss is no longer finite", remedy="Lower the learning rate.")
             self.optimiser.zero_grad()

@@ -53,7 +53,7 @@ def make_model(make_kat: Callable[..., KAT]) -> Callable[[str], Model]:
         if architecture == "kat":
             return make_kat()
         torch.manual_seed(4)
-        sizes = {"width": 10, "gate_width": 7} if architecture == "abmil" else {}
+        sizes = {"width": 10, "gate_width": 7} if architecture in ("abmil", "clam") else {}
         return _scrambled(build_model(architecture, {"dimension": DIMENSION, "classes": 4} | sizes))
 
     return make

@@ -29,7 +29,7 @@ def make_members(make_model: Callable[[str], Model], architecture: str) -> list[
     return members
 
 
-@pytest.mark.parametrize("architecture", ["kat", "abmil"])
+@pytest.mark.parametrize("architecture", ["kat", "abmil", "clam"])
 def test_it_says_the_mean_of_what_its_members_say(
     architecture: str, make_model: Callable[[str], Model], make_bag: Callable[..., Bag]
 ) -> None:

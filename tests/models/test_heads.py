@@ -21,6 +21,7 @@ KINDS = get_args(HeadKind)
 SMALL = {
     "kat": {"depth": 2, "width": 16, "heads": 2, "head_width": 8, "mlp_width": 16, "dropout": 0.0, "residual": "pre"},
     "abmil": {"width": 16},
+    "clam": {"width": 16},
     "slidegraph": {"dropout": 0.0},
 }
 every_kind = pytest.mark.parametrize("kind", KINDS)

@@ -24,7 +24,7 @@ def gap_in_half_precision(model: Model, bags: list[Bag]) -> float:
         full = model(batch).softmax(dim=1)
     with torch.autocast("cpu", torch.bfloat16):
         logits, attention = model.classify_with_attention(model.embed(batch), batch)
-        loss = model.loss(model(batch), labels, batch)
+        loss = model.training_loss(batch, labels)
     loss.backward()
     assert logits.dtype == torch.float32
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from her2qp.models.abmil import ABMIL, ABMILConfig
 from her2qp.models.bag import Bag
 from her2qp.models.kat import KAT, KATConfig
 from her2qp.models.model import Model
+from her2qp.models.registry import build_model
 from her2qp.training.fit import Examples
 
 DIMENSION = 6
@@ -30,7 +30,7 @@ def make_examples(count: int, seed: int) -> Examples:
 
 def make_model(kind: str) -> Model:
     torch.manual_seed(1)
-    if kind == "abmil":
-        return ABMIL(ABMILConfig(dimension=DIMENSION, classes=2, width=16, gate_width=8))
+    if kind in ("abmil", "clam"):
+        return build_model(kind, {"dimension": DIMENSION, "classes": 2, "width": 16, "gate_width": 8})
     sizes = {"depth": 2, "width": 16, "heads": 2, "head_width": 8, "mlp_width": 16, "dropout": 0.1}
     return KAT(KATConfig(dimension=DIMENSION, classes=2, residual="pre", mask_mode="bias", **sizes))

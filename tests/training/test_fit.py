@@ -23,7 +23,7 @@ def accuracy(model: Model, examples: Examples) -> float:
     return float(np.mean(hits))
 
 
-@pytest.mark.parametrize("kind", ["kat", "abmil"])
+@pytest.mark.parametrize("kind", ["kat", "abmil", "clam"])
 def test_learns_a_planted_signal(kind: str) -> None:
     model = make_model(kind)
     settings = FitSettings(epochs=40, learning_rate=5e-3, batch_size=8, patience=40)
@@ -34,8 +34,9 @@ def test_learns_a_planted_signal(kind: str) -> None:
     assert mean_loss(model, unseen) < 0.4 < mean_loss(model, shuffled)
 
 
-def test_attention_pooling_looks_at_the_planted_tiles() -> None:
-    model = make_model("abmil")
+@pytest.mark.parametrize("kind", ["abmil", "clam"])
+def test_attention_pooling_looks_at_the_planted_tiles(kind: str) -> None:
+    model = make_model(kind)
     fit(model, make_examples(48, seed=0), None, FitSettings(epochs=40, learning_rate=5e-3, batch_size=8))
     bag = make_examples(2, seed=5).bags[1]
     planted = (len(bag) + 3) // 4
