@@ -188,7 +188,8 @@ class TileTable:
     names
         Names of the measurements, the columns of `values`.
     values
-        Measurements, shape (n, len(names)), float32; NaN where a tile lacks one.
+        Measurements, shape (n, len(names)), float32; NaN where a tile lacks one or has NaN, which QuPath hardly tells
+        apart. A tile that is added has none where it is NaN.
     parent_ids
         The distinct ids of the parents; None for the root.
     parent_index

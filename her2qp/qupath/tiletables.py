@@ -17,6 +17,10 @@ from her2qp.qupath.rois import rectangle
 
 _Item = TypeVar("_Item", bound=Hashable)
 
+_CELLS_UNCHECKED = 2**26
+_MAX_CELLS_PER_NUMBER = 256
+"""Measurements in a table for each number that tiles hold; a project of many tools reaches about ten."""
+
 
 def fits_table(obj: PathObject) -> bool:
     """Whether a row says all about an object: a rectangular tile without name, colour, lock or metadata of its own."""
@@ -31,6 +35,19 @@ def fits_table(obj: PathObject) -> bool:
     )
 
 
+def is_too_sparse(rows: int, names: int, values: int) -> bool:
+    """Whether a table would fill the memory with what tiles lack, though they hold few `values`.
+
+    Parameters
+    ----------
+    rows, names
+        Size of the table.
+    values
+        Measurements of all tiles together.
+    """
+    return rows * names > max(_CELLS_UNCHECKED, _MAX_CELLS_PER_NUMBER * (rows + values))
+
+
 def numbered(items: Sequence[_Item]) -> tuple[tuple[_Item, ...], NDArray[np.int32]]:
     """The distinct ones of `items` in order of appearance, and which of them each is, shape (len(items),)."""
     number = {item: i for i, item in enumerate(dict.fromkeys(items))}
@@ -39,19 +56,20 @@ def numbered(items: Sequence[_Item]) -> tuple[tuple[_Item, ...], NDArray[np.int3
 
 def table_of(tiles: Sequence[PathObject]) -> TileTable:
     """Objects that :func:`fits_table` as a table, in their order."""
-    names, _ = numbered([name for tile in tiles for name in tile.measurements])
+    names, columns = numbered([name for tile in tiles for name in tile.measurements])
     classes, class_index = numbered([None, *(tile.path_class for tile in tiles)])
     parents, parent_index = numbered([tile.parent for tile in tiles])
-    values = [[tile.measurements.get(name, math.nan) for name in names] for tile in tiles]
+    values = np.full((len(tiles), len(names)), np.nan, np.float32)
+    rows = np.repeat(np.arange(len(tiles)), [len(tile.measurements) for tile in tiles])
     with np.errstate(over="ignore"):
-        singles = np.array(values, np.float64).astype(np.float32)
+        values[rows, columns] = [value for tile in tiles for value in tile.measurements.values()]
     return TileTable(
         ids=np.frombuffer(b"".join(tile.id.bytes for tile in tiles), np.uint8).reshape(-1, 16),
         bounds=shapely.bounds([tile.geometry for tile in tiles]).reshape(-1, 4),
         classes=tuple(path_class for path_class in classes if path_class is not None),
         class_index=class_index[1:] - 1,
         names=names,
-        values=singles.reshape(len(tiles), len(names)),
+        values=values,
         parent_ids=parents,
         parent_index=parent_index,
     )

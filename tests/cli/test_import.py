@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -21,6 +22,13 @@ from her2qp.qupath.rois import make_roi, rectangle
 
 SQUARE = {"type": "Polygon", "coordinates": [[[0, 0], [64, 0], [64, 64], [0, 64], [0, 0]]]}
 REGION = UUID(int=10)
+
+
+@pytest.fixture(params=["native", pytest.param("paquo", marks=pytest.mark.qupath)])
+def backend(request: pytest.FixtureRequest) -> str:
+    if request.param == "paquo":
+        request.getfixturevalue("qupath_dir")
+    return str(request.param)
 
 
 def features(count: int) -> list[dict[str, object]]:
@@ -110,6 +118,26 @@ def test_tiles_keep_name_colour_lock_metadata_and_plane_on_their_way_out_and_in(
     assert found.keys() >= {obj.id for obj in plain}
     for made in special:
         assert same(found[made.id], made)
+
+
+MEASURED = [{"a": 1.5, "b": 2.5}, {"b": 3.5}, {}, {"a": 4.5, "b": math.nan}, {"a": 5.5}]
+
+
+@pytest.mark.parametrize("golden", ["0.5.1"], indirect=True)
+def test_measurements_that_some_tiles_lack_stay_absent(golden: Path, tmp_path: Path, backend: str) -> None:
+    wanted = {UUID(int=100 + row): MEASURED[row % len(MEASURED)] for row in range(60)}
+    file, _, *tiles = tmp_path / "objects.geojson", *features(60)[:-1]
+    for feature in tiles:
+        measurements = wanted[UUID(str(feature["id"]))]
+        words = {name: "NaN" if math.isnan(value) else value for name, value in measurements.items()}
+        feature["properties"] = {"objectType": "tile", "measurements": words}
+    file.write_text(json.dumps(tiles))
+    with open_project(golden / "project") as project:
+        name = project.images[0].name
+    assert import_objects(golden / "project", file, image=name, backend=backend) == 60
+    with open_project(golden / "project", backend=backend) as project:
+        found = {obj.id: dict(obj.measurements) for obj in project.image(name).hierarchy.objects() if obj.id in wanted}
+    assert {key: str(values) for key, values in found.items()} == {key: str(v) for key, v in wanted.items()}
 
 
 def tile(row: int) -> PathObject:

@@ -86,7 +86,9 @@ def _own_qpdata() -> Iterator[bytes]:
     data = empty_data()
     yield data.to_bytes()
     data.apply(
-        HierarchyEdit(add_objects=rich_objects(), add_tiles=tile_table(30, (None, new_id(0)), unclassified=True))
+        HierarchyEdit(
+            add_objects=rich_objects(), add_tiles=tile_table(30, (None, new_id(0)), unclassified=True, gaps=True)
+        )
     )
     yield data.to_bytes()
     yield connected_tiles().to_bytes()
@@ -120,7 +122,7 @@ def _own_classes() -> bytes:
 
 def _own_geojson() -> bytes:
     text = io.StringIO()
-    write_geojson(text, rich_objects(), tile_table(12, (new_id(0),)))
+    write_geojson(text, rich_objects(), tile_table(12, (new_id(0),), gaps=True))
     document = json.loads(text.getvalue())
     document["features"][0]["properties"]["childObjects"] = [document["features"][1]]
     return to_gson(document)

@@ -39,7 +39,7 @@ from her2qp.models.bundle import Bundle
 from her2qp.qupath import QpData
 from her2qp.qupath.classlist import parse_class_list
 from her2qp.qupath.edits import HierarchyEdit
-from her2qp.qupath.geojson import read_geojson
+from her2qp.qupath.geojson import load_geojson, read_geojson
 from her2qp.qupath.native import schema
 from her2qp.qupath.projectfile import ProjectFile
 
@@ -148,10 +148,10 @@ def test_measurements_that_many_objects_share() -> None:
 
 
 def test_tiles_that_all_have_different_measurements() -> None:
-    from her2qp.qupath.native.tiles import _check_size
+    from her2qp.qupath.tiletables import is_too_sparse
 
-    _check_size(10**9, 10**8)
-    refused(lambda: _check_size(30_000**2, 2 * 30_000), DataFileError, "too many different measurements")
+    assert not is_too_sparse(10**7, 100, 10**8)
+    assert is_too_sparse(30_000, 30_000, 30_000)
 
 
 # --- JSON ------------------------------------------------------------------------------------------------------------
@@ -184,6 +184,18 @@ def test_hostile_geojson(tmp_path: Path, text: str, message: str) -> None:
     for name, data in (("a.geojson", text.encode()), ("a.geojson.gz", gzip.compress(text.encode(), 1))):
         (tmp_path / name).write_bytes(data)
         refused(lambda path=tmp_path / name: list(read_geojson(path)), GeoJSONError, message)
+
+
+def test_geojson_of_tiles_that_all_have_different_measurements(tmp_path: Path) -> None:
+    corners = [[0, 0], [9, 0], [9, 9], [0, 9], [0, 0]]
+    tile = {"type": "Feature", "geometry": {"type": "Polygon", "coordinates": [corners]}}
+    path = tmp_path / "tiles.geojson"
+    features = [
+        {**tile, "properties": {"objectType": "tile", "measurements": {f"m{n}-{i}": 1 for i in range(20)}}}
+        for n in range(4_000)
+    ]
+    path.write_text(json.dumps({"type": "FeatureCollection", "features": features}))
+    refused(lambda: load_geojson(path), GeoJSONError, "too many different measurements")
 
 
 def test_a_gzip_bomb(tmp_path: Path) -> None:

@@ -115,7 +115,7 @@ def ids_of(table: Any) -> frozenset[UUID]:
 @pytest.mark.parametrize("backend", ["native", "paquo"])
 def test_grid_and_connections_follow_our_tiles(golden: Path, backend: str) -> None:
     project = golden / "project"
-    ours = tile_table(60, seed=1)
+    ours = tile_table(60, seed=1, gaps=True)
     with open_project(project, "r+", "native") as opened:
         opened.image(CMU).edit(HierarchyEdit(add_tiles=ours))
         opened.save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from uuid import UUID
@@ -23,16 +24,13 @@ from her2qp.qupath.native.values import Memo, is_true
 from her2qp.qupath.native.vocabulary import Vocabulary
 from her2qp.qupath.objects import ImagePlane, ObjectType, PathObject, Roi, RoiKind, TileTable
 from her2qp.qupath.rois import rectangle
+from her2qp.qupath.tiletables import is_too_sparse
 
 _CORNERS = ("x", "x2", "y", "y2")
 """Order of a rectangle's coordinates in the file."""
 
 _C, _T, _Z = 0, 4, 40
 """Where a rectangle keeps its plane, around its coordinates."""
-
-_CELLS_UNCHECKED = 2**26
-_MAX_CELLS_PER_NUMBER = 256
-"""Measurements in the table for each number that the file holds; a project of many tools reaches about ten."""
 
 
 @dataclass(slots=True)
@@ -198,7 +196,8 @@ def _join(blocks: list[Block]) -> TileTable:
     class_number = {path_class: number for number, path_class in enumerate(classes)}
     parent_number = {parent: number for number, parent in enumerate(parents)}
     n = sum(len(block.ids) for block in blocks)
-    _check_size(n * len(names), n + sum(block.values.size for block in blocks))
+    if is_too_sparse(n, len(names), sum(block.values.size for block in blocks)):
+        raise DataFileError(f"its tiles have too many different measurements for a table ({len(names):,} names)")
     table = TileTable(
         ids=uuids.empty(n),
         bounds=np.empty((n, 4)),
@@ -224,17 +223,11 @@ def _join(blocks: list[Block]) -> TileTable:
     return table
 
 
-def _check_size(cells: int, in_file: int) -> None:
-    """Refuse a table that would be mostly empty: tiles that have all different measurements fill any memory."""
-    if cells > max(_CELLS_UNCHECKED, _MAX_CELLS_PER_NUMBER * in_file):
-        raise DataFileError(f"its tiles have too many different measurements for a table: {cells:,} cells")
-
-
 def make_runs(tiles: TileTable, vocabulary: Vocabulary) -> Iterator[tuple[UUID | None, Run]]:
     """Runs of new tiles and what they are to go under.
 
-    Rows keep their order within a parent, but that unclassified tiles come after the others: a missing class makes
-    a shorter record.
+    Rows keep their order within a parent, but that unclassified tiles and tiles that lack a measurement come after
+    the others: what is missing makes a shorter record.
 
     Raises
     ------
@@ -243,28 +236,37 @@ def make_runs(tiles: TileTable, vocabulary: Vocabulary) -> Iterator[tuple[UUID |
     """
     check_names(tiles.names)
     class_nodes = [vocabulary.path_class(path_class) for path_class in tiles.classes]
-    for parent in range(len(tiles.parent_ids)):
-        below = tiles.parent_index == parent
-        for is_classified in (True, False):
-            rows = below & ((tiles.class_index >= 0) == is_classified)
-            if rows.all():
-                yield tiles.parent_ids[parent], _make_run(tiles, slice(None), class_nodes, vocabulary)
-            elif rows.any():
-                yield tiles.parent_ids[parent], _make_run(tiles, np.flatnonzero(rows), class_nodes, vocabulary)
+    for rows in _alike(tiles):
+        parent = tiles.parent_ids[tiles.parent_index[rows][0]]
+        yield parent, _make_run(tiles, rows, class_nodes, vocabulary)
+
+
+def _alike(tiles: TileTable) -> list[NDArray[np.intp] | slice]:
+    """The rows under each parent whose records have one form: with or without a class, with the same measurements."""
+    kinds = tiles.parent_index.astype(np.int64) * 2 + (tiles.class_index < 0)
+    lacks = np.isnan(tiles.values)
+    if lacks.any():
+        patterns, pattern_of_row = np.unique(np.packbits(lacks, axis=1), axis=0, return_inverse=True)
+        kinds = kinds * len(patterns) + pattern_of_row.reshape(-1)
+    if (kinds == kinds[:1]).all():
+        return [slice(None)] if len(tiles) else []
+    order = np.argsort(kinds, kind="stable")
+    return list(np.split(order, np.flatnonzero(np.diff(kinds[order])) + 1))
 
 
 def _make_run(
     tiles: TileTable, rows: NDArray[np.intp] | slice, class_nodes: list[Instance | None], vocabulary: Vocabulary
 ) -> Run:
-    ids, class_index = tiles.ids[rows], tiles.class_index[rows]
+    ids, class_index, values = tiles.ids[rows], tiles.class_index[rows], tiles.values[rows]
     first_class = tiles.classes[class_index[0]] if class_index[0] >= 0 else None
+    known = ~np.isnan(values[0])
     template = make_object(
         PathObject(
             id=UUID(bytes=ids[0].tobytes()),
             type=ObjectType.TILE,
             roi=Roi(RoiKind.RECTANGLE, rectangle(0, 0, 1, 1)),
             path_class=first_class,
-            measurements=dict.fromkeys(tiles.names, 0.0),
+            measurements=dict.fromkeys(itertools.compress(tiles.names, known), 0.0),
         ),
         vocabulary,
     )
@@ -278,7 +280,11 @@ def _make_run(
     if isinstance(roi, Instance):
         _put(records, layout.payloads[roi.parts[0]] + 8, tiles.bounds[rows][:, [0, 2, 1, 3]].astype(">f8"))
     if isinstance(measurements, Instance):
-        _put(records, layout.payloads[measurements.get("values")], tiles.values[rows].astype(">f4"))
+        _put(
+            records,
+            layout.payloads[measurements.get("values")],
+            (values if known.all() else values[:, known]).astype(">f4"),
+        )
     used = {slot.target for slot in layout.slots + layout.class_slots}
     constants = {slot: layout.handle_at(slot) for slot in layout.slots + layout.class_slots}
     if first_class is not None:

@@ -93,13 +93,14 @@ def rich_objects() -> tuple[PathObject, ...]:
 
 
 def tile_table(
-    n: int, parents: tuple[UUID | None, ...] = (None,), *, seed: int = 0, unclassified: bool = False
+    n: int, parents: tuple[UUID | None, ...] = (None,), *, seed: int = 0, unclassified: bool = False, gaps: bool = False
 ) -> TileTable:
-    """`n` tiles with random ids, classes, measurements (some NaN) and parents."""
+    """`n` tiles with random ids, classes, measurements (some absent where there may be gaps) and parents."""
     rng = np.random.default_rng(seed)
     corners = np.column_stack((np.arange(n) % 100, np.arange(n) // 100)) * 256.0
     values = rng.random((n, 8), dtype=np.float32)
-    values[rng.random((n, 8)) < 0.01] = np.nan
+    if gaps:
+        values[rng.random((n, 8)) < 0.01] = np.nan
     return TileTable(
         ids=rng.integers(0, 256, (n, 16), dtype=np.uint8),
         bounds=np.hstack((corners, corners + 256)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from uuid import UUID
@@ -57,7 +58,7 @@ class Model:
 
 
 def tiles_one_by_one(table: TileTable | None) -> list[PathObject]:
-    """The rows of a table as objects; unclassified ones come last."""
+    """The rows of a table as objects; unclassified ones come last, before them those that lack a measurement."""
     if table is None:
         return []
     return [
@@ -66,10 +67,14 @@ def tiles_one_by_one(table: TileTable | None) -> list[PathObject]:
             type=ObjectType.TILE,
             roi=make_roi(rectangle(*table.bounds[row])),
             path_class=table.classes[table.class_index[row]] if table.class_index[row] >= 0 else None,
-            measurements=dict(zip(table.names, table.values[row].tolist(), strict=True)),
+            measurements={
+                name: value
+                for name, value in zip(table.names, table.values[row].tolist(), strict=True)
+                if not math.isnan(value)
+            },
             parent=table.parent_ids[table.parent_index[row]],
         )
-        for row in np.argsort(table.class_index < 0, kind="stable").tolist()
+        for row in np.lexsort((*np.isnan(table.values).T[::-1], table.class_index < 0)).tolist()
     ]
 
 
