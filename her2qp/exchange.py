@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -78,10 +77,7 @@ def _write(entry: ImageEntry, path: Path, format: ExportFormat) -> int:
     from her2qp.qupath.geojson import write_csv, write_geojson
 
     write = write_csv if format == "csv" else write_geojson
-    with_more, tiles = list(entry.hierarchy.tiles_with_more()), entry.tiles()
-    if with_more:
-        tiles = without_ids(tiles, {tile.id for tile in with_more})
-    return int(write(path, itertools.chain(entry.hierarchy.objects_but_tiles(), with_more), tiles=tiles))
+    return int(write(path, entry.hierarchy.objects_but_rows(), tiles=entry.tiles()))
 
 
 def import_file(

@@ -45,8 +45,11 @@ class Hierarchy(Protocol):
     def objects(self) -> Iterator[PathObject]:
         """Every object but the root, parents before children: annotations, cores, detections, cells and tiles."""
 
-    def objects_but_tiles(self) -> Iterator[PathObject]:
-        """Every object that :meth:`tiles` does not hold, parents before children."""
+    def objects_but_rows(self) -> Iterator[PathObject]:
+        """Every object of which a row of :meth:`tiles` does not say all or under which others lie, in QuPath's order.
+
+        Parents come before children.
+        """
 
     def path_classes(self) -> set[PathClass]:
         """The classes that any object has."""

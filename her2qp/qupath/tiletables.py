@@ -12,6 +12,7 @@ import numpy as np
 import shapely
 from numpy.typing import NDArray
 
+from her2qp.qupath import uuids
 from her2qp.qupath.objects import ImagePlane, ObjectType, PathObject, Roi, RoiKind, TileTable
 from her2qp.qupath.rois import rectangle
 
@@ -104,9 +105,8 @@ def join_tables(tables: Sequence[TileTable]) -> TileTable:
 
 def without_ids(tiles: TileTable, ids: Set[UUID]) -> TileTable:
     """The rows of a table whose ids are not among `ids`."""
-    unwanted = {obj_id.bytes for obj_id in ids}
-    kept = np.fromiter((row.tobytes() not in unwanted for row in tiles.ids), np.bool_, len(tiles))
-    return tiles if kept.all() else take_rows(tiles, kept)
+    unwanted = uuids.rows_among(tiles.ids, uuids.from_bytes(obj_id.bytes for obj_id in ids))
+    return take_rows(tiles, ~unwanted) if unwanted.any() else tiles
 
 
 def take_rows(tiles: TileTable, rows: NDArray[np.bool_]) -> TileTable:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import json
 import math
@@ -12,8 +13,10 @@ from uuid import UUID
 import numpy as np
 import pytest
 from qupath.native.samples import same
+from shapely import Point
 
 from her2qp import export_objects, import_objects
+from her2qp.exchange import ExportFormat
 from her2qp.qupath import open_project
 from her2qp.qupath.classes import pack_rgb
 from her2qp.qupath.edits import HierarchyEdit
@@ -71,7 +74,7 @@ def test_tiles_are_imported_once_with_their_ids_and_parents(golden: Path, tmp_pa
     assert import_objects(golden / "project", file, image=name, backend="native") == 0
     with open_project(golden / "project", backend="native") as project:
         tiles = project.image(name).tiles()
-        others = {obj.id: obj for obj in project.image(name).hierarchy.objects_but_tiles()}
+        others = {obj.id: obj for obj in project.image(name).hierarchy.objects_but_rows()}
     rows = np.flatnonzero((tiles.ids[:, :14] == 0).all(axis=1))
     assert (len(tiles), len(rows)) == (before + 500, 500)
     assert {int.from_bytes(tiles.ids[row].tobytes()) for row in rows} == set(range(100, 600))
@@ -117,6 +120,38 @@ def test_tiles_keep_name_colour_lock_metadata_and_plane_on_their_way_out_and_in(
         found = {obj.id: obj for obj in project.image(second.name).hierarchy.objects()}
     assert found.keys() >= {obj.id for obj in plain}
     for made in special:
+        assert same(found[made.id], made)
+
+
+@pytest.mark.parametrize("golden", ["0.5.1"], indirect=True)
+@pytest.mark.parametrize("form", ["geojson", "csv"])
+def test_objects_below_tiles_keep_their_parents_on_their_way_out_and_in(
+    golden: Path, tmp_path: Path, form: ExportFormat
+) -> None:
+    tiles = [tile(row) for row in range(12)]
+    below = [
+        replace(tile(20), parent=tiles[7].id),
+        replace(tile(21), parent=tile(20).id, locked=True),
+        replace(tile(22), parent=tile(21).id),
+        replace(tile(23), parent=tile(22).id, type=ObjectType.ANNOTATION),
+        replace(tile(24), parent=tiles[3].id, roi=make_roi(Point(1, 1)), type=ObjectType.DETECTION),
+    ]
+    with open_project(golden / "project", "r+", "native") as project:
+        first, second = project.images[0], project.images[1]
+        first.edit(HierarchyEdit(add_objects=(*tiles, *below)))
+        first.save()
+        count = len(first.hierarchy.ids())
+    (exported,) = export_objects(golden / "project", tmp_path, images=[first.name], format=form).files
+    assert exported[1] == count
+    if form == "csv":
+        with exported[0].open(encoding="utf-8", newline="") as file:
+            parents = {row["Object ID"]: row["Parent ID"] for row in csv.DictReader(file)}
+        assert {str(obj.id): str(obj.parent or "") for obj in (*tiles, *below)}.items() <= parents.items()
+        return
+    import_objects(golden / "project", exported[0], image=second.name, backend="native")
+    with open_project(golden / "project", backend="native") as project:
+        found = {obj.id: obj for obj in project.image(second.name).hierarchy.objects()}
+    for made in (*tiles, *below):
         assert same(found[made.id], made)
 
 

@@ -115,9 +115,9 @@ def use_geojson(data: bytes, folder: Path) -> None:
     read = QpData.from_bytes(image.to_bytes())
     assert read.ids() == {obj.id for obj in objects}
     exported = folder / "exported.geojson"
-    count = write_geojson(exported, read.objects_but_tiles(), read.tiles())
+    count = write_geojson(exported, read.objects_but_rows(), read.tiles())
     assert len(list(read_geojson(exported))) == count
-    write_csv(io.StringIO(), read.objects_but_tiles(), read.tiles())
+    write_csv(io.StringIO(), read.objects_but_rows(), read.tiles())
 
 
 def use_features(data: bytes, folder: Path) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 import numpy as np
 
 from her2qp.errors import GeoJSONError
+from her2qp.qupath import uuids
 from her2qp.qupath.geojson.reader import scan_geojson
 from her2qp.qupath.objects import PathObject, TileTable
 from her2qp.qupath.tiletables import fits_table, is_too_sparse, join_tables, objects_of, table_of, take_rows
@@ -105,8 +106,7 @@ def _with_parents_before(objects: tuple[PathObject, ...], tiles: TileTable) -> t
     parents = {obj.parent for obj in objects}.union(tiles.parent_ids) - ids - {None}
     if not parents:
         return objects, tiles
-    wanted = {parent.bytes for parent in parents if parent is not None}
-    rows = np.fromiter((row.tobytes() in wanted for row in tiles.ids), np.bool_, len(tiles))
+    rows = uuids.rows_among(tiles.ids, uuids.from_bytes(parent.bytes for parent in parents if parent is not None))
     found = {obj.id: obj for obj in (*objects, *objects_of(take_rows(tiles, rows)))}
     return tuple(sorted(found.values(), key=lambda obj: _depth(obj, found))), take_rows(tiles, ~rows)
 

@@ -15,6 +15,7 @@ from her2qp.qupath.geojson.numbers import coordinate_texts, single_texts
 from her2qp.qupath.geojson.output import text_output
 from her2qp.qupath.geojson.tiletext import ROWS_AT_ONCE, uuid_texts
 from her2qp.qupath.objects import ObjectType, PathObject, TileTable
+from her2qp.qupath.tiletables import without_ids
 
 COLUMNS = (
     "Object ID", "Object type", "Name", "Classification", "Parent ID", "ROI",
@@ -34,7 +35,7 @@ def write_csv(target: str | Path | TextIO, objects: Iterable[PathObject], tiles:
     objects
         Written first. All are held in memory, because their measurements are the columns.
     tiles
-        Written after them.
+        Written after them, but for those that are among the objects.
 
     Returns
     -------
@@ -52,6 +53,8 @@ def write_csv(target: str | Path | TextIO, objects: Iterable[PathObject], tiles:
     lacks, or that is not a number, is empty.
     """
     held = list(objects)
+    if tiles is not None:
+        tiles = without_ids(tiles, {obj.id for obj in held if obj.type is ObjectType.TILE})
     names = list(dict.fromkeys(itertools.chain(*(obj.measurements for obj in held), tiles.names if tiles else ())))
     with text_output(target) as file:
         writer = csv.writer(file, lineterminator="\n")

@@ -10,7 +10,8 @@ from typing import TextIO
 from her2qp.qupath.geojson.features import encode_object
 from her2qp.qupath.geojson.output import text_output
 from her2qp.qupath.geojson.tiletext import dump, tile_features
-from her2qp.qupath.objects import PathObject, TileTable
+from her2qp.qupath.objects import ObjectType, PathObject, TileTable
+from her2qp.qupath.tiletables import without_ids
 
 _LOG = logging.getLogger(__name__)
 
@@ -26,7 +27,7 @@ def write_geojson(target: str | Path | TextIO, objects: Iterable[PathObject], ti
     objects
         Written first, in their order.
     tiles
-        Written after them.
+        Written after them, but for those that are among the objects.
 
     Returns
     -------
@@ -56,13 +57,16 @@ def write_geojson(target: str | Path | TextIO, objects: Iterable[PathObject], ti
 
 
 def _batches(objects: Iterable[PathObject], tiles: TileTable | None) -> Iterator[list[str]]:
+    written = set()
     for obj in objects:
+        if obj.type is ObjectType.TILE:
+            written.add(obj.id)
         feature = encode_object(obj)
         if feature is None:
             _LOG.warning("object %s is left out of the GeoJSON: it has no shape that QuPath could read", obj.id)
         else:
             yield [dump(feature)]
     if tiles is not None:
-        for batch in tile_features(tiles):
+        for batch in tile_features(without_ids(tiles, written)):
             if batch:
                 yield batch

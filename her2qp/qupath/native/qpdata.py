@@ -19,7 +19,7 @@ from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.java import KnownRun
 from her2qp.qupath.native.cellpoints import read_cells
 from her2qp.qupath.native.document import Document, new_document
-from her2qp.qupath.native.entries import Entry, RunEntry
+from her2qp.qupath.native.entries import AnyEntry, Entry, RunEntry
 from her2qp.qupath.native.path_objects import read_object
 from her2qp.qupath.native.records import read_record
 from her2qp.qupath.native.references import grid_cores
@@ -161,9 +161,10 @@ class QpData:
 
     def tiles_with_more(self) -> Iterator[PathObject]:
         """Those of the tiles that have a name, colour, lock, metadata, plane or class probability of their own."""
-        for entry in self._document.index.entries:
-            if not entry.record.is_table_tile:
-                continue
+        return self._with_more(entry for entry in self._document.index.entries if entry.record.is_table_tile)
+
+    def _with_more(self, tiles: Iterable[AnyEntry]) -> Iterator[PathObject]:
+        for entry in tiles:
             if isinstance(entry, RunEntry):
                 yield from (self.object_at(entry, row) for row in np.flatnonzero(rows_with_more(entry)).tolist())
             else:
@@ -178,9 +179,14 @@ class QpData:
         """Every object but the root, parents before children: annotations, cores, detections, cells and tiles."""
         return self._read(self._document.index.entries)
 
-    def objects_but_tiles(self) -> Iterator[PathObject]:
-        """Every object that :meth:`tiles` does not hold, parents before children."""
-        return self._read(entry for entry in self._document.index.entries if not entry.record.is_table_tile)
+    def objects_but_rows(self) -> Iterator[PathObject]:
+        """Every object of which a row of :meth:`tiles` does not say all or under which others lie, in QuPath's order.
+
+        Parents come before children.
+        """
+        for entry in self._document.index.entries:
+            is_row = entry.record.is_table_tile and (isinstance(entry, RunEntry) or not entry.record.child_items)
+            yield from (self._with_more if is_row else self._read)((entry,))
 
     def objects_apart(self) -> Iterator[PathObject]:
         """Every object that neither :meth:`tiles` nor :attr:`runs` holds, parents before children."""
@@ -206,7 +212,7 @@ class QpData:
             entries = self._document.index.entries
             return {c for entry in entries for c in classes_of(entry, self._memo) if c is not None}
 
-    def _read(self, entries: Iterable[Entry | RunEntry]) -> Iterator[PathObject]:
+    def _read(self, entries: Iterable[AnyEntry]) -> Iterator[PathObject]:
         for entry in entries:
             singles = (entry,) if isinstance(entry, Entry) else map(entry.entry, range(len(entry.run)))
             for single in singles:

@@ -1,20 +1,22 @@
-"""Objects in the tile table and objects beside it: together all of them, none twice."""
+"""Rows of the tile table and objects beside them: together all objects, none twice."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from uuid import UUID
 
 from her2qp.qupath.native.qpdata import QpData
+from her2qp.qupath.tiletables import objects_of
 
 
 def test_table_and_the_other_objects_are_all_objects(golden: Path) -> None:
     for file in sorted((golden / "project" / "data").glob("*/data.qpdata")):
         data = QpData.read(file)
-        in_table = {UUID(bytes=row.tobytes()) for row in data.tiles().ids}
-        beside = {obj.id for obj in data.objects_but_tiles()}
-        assert not in_table & beside
-        assert in_table | beside == {obj.id for obj in data.objects()} == data.ids()
+        beside = {obj.id for obj in data.objects_but_rows()}
+        parents = {obj.parent for obj in data.objects()}
+        rows = {obj.id for obj in objects_of(data.tiles()) if obj.id not in parents}
+        rows -= {obj.id for obj in data.tiles_with_more()}
+        assert not rows & beside
+        assert rows | beside == {obj.id for obj in data.objects()} == data.ids()
 
 
 def test_path_classes_are_those_of_the_objects(golden: Path) -> None:
