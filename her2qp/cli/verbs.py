@@ -186,7 +186,12 @@ def export(
     format: Annotated[ExportFormat, typer.Option(help="QuPath's GeoJSON or a table.")] = ExportFormat.GEOJSON,
     image: ImagesOption = None,
 ) -> None:
-    """Write the objects of the images to GeoJSON (any QuPath since 0.3 reads it; .gz too) or CSV."""
+    """Write the objects of the images to GeoJSON (any QuPath since 0.3 reads it; .gz too) or CSV.
+
+    GeoJSON holds every object that has a shape, but not the probability of its
+    class, measurements that are not finite, the transparency of its colour or
+    the grid of a TMA. Coordinates are rounded to 0.01 px.
+    """
     with guarded():
         exchanged = api.export_objects(project, out, format=format.value, images=image or ())
         for file, count in exchanged.files:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TextIO
+from uuid import UUID
 
 from her2qp.qupath.geojson.features import encode_object
 from her2qp.qupath.geojson.output import text_output
@@ -33,7 +35,8 @@ def write_geojson(target: str | Path | TextIO, objects: Iterable[PathObject], ti
     -------
     int
         Number of features written. An object that QuPath could not read, because it has no ROI or none with an
-        extent, is left out with a warning in the log: one such feature makes QuPath refuse the whole file.
+        extent, is left out with a warning in the log: one such feature makes QuPath refuse the whole file. What lies
+        under it goes under the next above.
 
     Raises
     ------
@@ -43,8 +46,9 @@ def write_geojson(target: str | Path | TextIO, objects: Iterable[PathObject], ti
     Notes
     -----
     Features are flat: QuPath rebuilds the nesting from the shapes (*Resolve hierarchy*), and
-    :func:`read_geojson` from the member ``parentId``. Coordinates are rounded to 0.01 px. Measurements that are not
-    finite, class probabilities and the image's own data have no place in this form.
+    :func:`read_geojson` from the member ``parentId``. Coordinates are rounded to 0.01 px, and of mixed geometries the
+    parts of the highest dimension stay. Measurements that are not finite, class probabilities, the transparency of
+    colours, the grid of a TMA and the image's own data have no place in this form.
     """
     count = 0
     with text_output(target) as file:
@@ -57,16 +61,20 @@ def write_geojson(target: str | Path | TextIO, objects: Iterable[PathObject], ti
 
 
 def _batches(objects: Iterable[PathObject], tiles: TileTable | None) -> Iterator[list[str]]:
-    written = set()
+    tiles_before: set[UUID] = set()
+    next_above: dict[UUID | None, UUID | None] = {}
     for obj in objects:
         if obj.type is ObjectType.TILE:
-            written.add(obj.id)
-        feature = encode_object(obj)
+            tiles_before.add(obj.id)
+        parent = next_above.get(obj.parent, obj.parent)
+        feature = encode_object(dataclasses.replace(obj, parent=parent))
         if feature is None:
+            next_above[obj.id] = parent
             _LOG.warning("object %s is left out of the GeoJSON: it has no shape that QuPath could read", obj.id)
         else:
             yield [dump(feature)]
     if tiles is not None:
-        for batch in tile_features(without_ids(tiles, written)):
+        parents = tuple(next_above.get(parent, parent) for parent in tiles.parent_ids)
+        for batch in tile_features(without_ids(dataclasses.replace(tiles, parent_ids=parents), tiles_before)):
             if batch:
                 yield batch
