@@ -1,6 +1,6 @@
 """How long a cross-validation takes: five folds on as many cases as Du et al. had, 500 tiles each, 512 features.
 
-    python benchmarks/training.py [--cases 350] [--tiles 500] [--model kat] [--preset compact] [--epochs N]
+    python benchmarks/training.py [--cases 350] [--tiles 500] [--model kat] [--preset NAME] [--epochs N] [--workers N]
 
 Features are drawn, with a signal that tells the four grades, and written in STAMP's layout. `her2qp crossval` then runs
 in a process of its own with its defaults and no GPU, all that it prints and reports included. Wall clock and processor
@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -60,7 +59,7 @@ def main() -> None:
     parser.add_argument("--model", default="kat")
     parser.add_argument("--preset")
     parser.add_argument("--epochs", type=int)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--workers", type=int)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -69,11 +68,11 @@ def main() -> None:
         words += ["--model", chosen.model, "--json"]
         words += ["--preset", chosen.preset] if chosen.preset else []
         words += ["--epochs", chosen.epochs] if chosen.epochs else []
+        words += ["--workers", chosen.workers] if chosen.workers else []
         began = time.perf_counter()
         done = subprocess.run(  # noqa: S603 - fixed words
             [sys.executable, "-m", "her2qp", *map(str, words)],
             stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": str(chosen.threads)},
             check=True,
         )
         wall = time.perf_counter() - began
@@ -83,7 +82,8 @@ def main() -> None:
     auc = run["evaluation"]["metrics"]["auc_macro_ovr"]["estimate"]
     print(
         f"{chosen.model} {chosen.preset or 'default'}: {wall / 60:.1f} min wall clock, "
-        f"{(used.ru_utime + used.ru_stime) / 60:.1f} min of processor time, {used.ru_maxrss / 2**20:.1f} GiB, "
+        f"{(used.ru_utime + used.ru_stime) / 60:.1f} min of processor time, "
+        f"{used.ru_maxrss / 2**20:.1f} GiB in the largest process, "
         f"{len(run['models'])} models, {epochs} epochs, AUC (macro OvR) of the drawn signal {auc:.3f}"
     )
 

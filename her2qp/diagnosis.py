@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from her2qp.machine import processors
 from her2qp.provenance import versions
 
 
@@ -81,8 +81,7 @@ def _devices() -> Iterator[Finding]:
     import torch
 
     names = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    yield Finding("devices", True, ", ".join([f"CPU with {cores} cores", *names]))
+    yield Finding("devices", True, ", ".join([f"CPU with {processors()} cores", *names]))
 
 
 def _readers() -> Iterator[Finding]:

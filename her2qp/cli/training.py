@@ -70,6 +70,10 @@ FoldsOption = Annotated[int | None, typer.Option("--folds", metavar="N", help="N
 SiteOption = Annotated[bool, typer.Option("--site-preserving", help="Keep every site in one fold.")]
 EpochsOption = Annotated[int | None, typer.Option("--epochs", metavar="N", help="At most so many epochs.")]
 DeviceOption = Annotated[Device | None, typer.Option("--device", help="[default: cpu]", show_default=False)]
+WorkersOption = Annotated[
+    int | None,
+    typer.Option("--workers", metavar="N", min=1, help="Models trained side by side. [default: as many as cores]"),
+]
 SeedOption = Annotated[int | None, typer.Option("--seed", metavar="N", help="Of folds, weights and resampling.")]
 NameOption = Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of the model.")]
 ArtificialOption = Annotated[
@@ -92,6 +96,7 @@ def train(
     site_preserving: SiteOption = False,
     epochs: EpochsOption = None,
     device: DeviceOption = None,
+    workers: WorkersOption = None,
     seed: SeedOption = None,
     name: NameOption = None,
     artificial: ArtificialOption = False,
@@ -121,6 +126,7 @@ def crossval(
     clinical: ClinicalOption = None,
     epochs: EpochsOption = None,
     device: DeviceOption = None,
+    workers: WorkersOption = None,
     seed: SeedOption = None,
     name: NameOption = None,
     artificial: ArtificialOption = False,
@@ -223,6 +229,7 @@ def _configure(given: dict[str, Any]) -> TrainingConfig:
         "memory_gb": given["memory"],
         "name": given["name"],
         "artificial": given["artificial"] or None,
+        "workers": given["workers"],
         "tiles": {"extractor": given["extractor"]},
         "model": {"architecture": given["model"], "preset": given["preset"]},
         "fit": {"epochs": given["epochs"], "device": given["device"], "seed": given["seed"]},

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from rich.progress import TaskID
+
 from her2qp.cli.bars import Bars
 from her2qp.training.checkpoint import Epoch
 from her2qp.training.monitor import Monitor
 
 
 class TrainingProgress(Bars, Monitor):
-    """A bar for the slides that are loaded, one for the models, and one for the epochs of the model at hand.
+    """A bar for the slides that are loaded, one for the models, and one for the epochs of each model in training.
 
     On a stream that is no terminal it prints one line a model instead.
     """
@@ -17,7 +19,7 @@ class TrainingProgress(Bars, Monitor):
         super().__init__()
         self.slides = self.bars.add_task("slides", total=None, visible=False)
         self.models = self.bars.add_task("models", total=None, visible=False)
-        self.epochs = self.bars.add_task("epochs", total=None, visible=False)
+        self.epochs: dict[str, TaskID] = {}
 
     def slides_loading(self, slides: int) -> None:
         """Begin the bar of the slides."""
@@ -36,15 +38,16 @@ class TrainingProgress(Bars, Monitor):
 
     def model_started(self, name: str, epochs: int) -> None:
         """Begin the bar of the model's epochs."""
-        self.bars.reset(self.epochs, total=epochs, visible=True, description=name)
+        self.epochs[name] = self.bars.add_task(name, total=epochs)
 
-    def epoch_done(self, epoch: Epoch) -> None:
-        """Move the bar of the epochs on and show the losses."""
+    def epoch_done(self, name: str, epoch: Epoch) -> None:
+        """Move the bar of the model's epochs on and show the losses."""
         validation = "" if epoch.validation_loss is None else f", validation {epoch.validation_loss:.3f}"
-        self.bars.update(self.epochs, advance=1, description=f"loss {epoch.training_loss:.3f}{validation}")
+        losses = f"{name}: loss {epoch.training_loss:.3f}{validation}"
+        self.bars.update(self.epochs[name], advance=1, description=losses)
 
-    def model_finished(self, summary: str) -> None:
+    def model_finished(self, name: str, summary: str) -> None:
         """Move the bar of the models on and keep one line about the model."""
-        self.bars.update(self.epochs, visible=False)
+        self.bars.remove_task(self.epochs.pop(name))
         self.bars.advance(self.models)
-        self.console.print(summary, markup=False, highlight=False)
+        self.console.print(f"{name}: {summary}", markup=False, highlight=False)

@@ -18,6 +18,7 @@ from her2qp.features.info import ExtractorInfo, ExtractorListing
 from her2qp.features.network import TileNetwork
 from her2qp.features.runtimes.base import Job
 from her2qp.features.runtimes.choice import AUTO, choose_runtime
+from her2qp.machine import processors
 
 DEFAULT_EXTRACTOR = efficientnet.INFO.id
 
@@ -104,7 +105,7 @@ def load_extractor(
         info=info,
         network=cache(partial(source.network, info)),
         batch_size=batch_size,
-        threads=threads or min(_processors(), MAX_THREADS),
+        threads=threads or min(processors(), MAX_THREADS),
         folder=user_cache() / "runtimes",
     )
     chosen = choose_runtime(job, runtime)
@@ -120,8 +121,3 @@ def _source(id_or_path: str | os.PathLike[str]) -> _Source:
         return _Source(partial(torchscript.verified_info, path), partial(torchscript.load_backbone, path))
     remedy = f"Known are: {', '.join(_NAMED)}, and TorchScript files ({', '.join(torchscript.SUFFIXES)})."
     raise ExtractorError(f"there is no extractor `{text}`", remedy=remedy)
-
-
-def _processors() -> int:
-    """Processors that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

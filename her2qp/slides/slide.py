@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.errors import SlideMismatchError
+from her2qp.machine import processors
 from her2qp.slides.formats import OpenedFile, open_file
 from her2qp.slides.identity import slide_identity
 from her2qp.slides.levels import ScaledLevel
@@ -230,7 +231,7 @@ class Slide:
             tiles[row] = self.read_region(x0, y0, x1 - x0, y1 - y0, (tile_px, tile_px))
 
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(_processors(), thread_name_prefix="her2qp-slide")
+            self._pool = ThreadPoolExecutor(processors(), thread_name_prefix="her2qp-slide")
         for _ in self._pool.map(read, range(len(bounds))):
             pass
         return tiles
@@ -255,8 +256,3 @@ def _part_size(box: Box, out_size: tuple[int, int]) -> tuple[int, int]:
     # Each part also needs about one output pixel around it: see source_box.
     side = math.sqrt(MAX_SOURCE_PIXELS)
     return max(1, int(side / scale_x) - 2), max(1, int(side / scale_y) - 2)
-
-
-def _processors() -> int:
-    """Processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

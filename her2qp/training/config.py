@@ -191,6 +191,9 @@ class TrainingConfig(CohortSettings):
         Where the slides come from, in words, for the model's card.
     external
         Another cohort, of other patients, on which the models are judged too.
+    workers
+        Processes that train models side by side, at most; None: as many as there are cores and memory for, and one on a
+        GPU. Their number changes no result.
     model, fit, protocol, judging
         See the parts.
     """
@@ -200,6 +203,7 @@ class TrainingConfig(CohortSettings):
     artificial: bool = False
     data: str | None = None
     external: CohortSettings | None = None
+    workers: int | None = Field(default=None, ge=1, le=1024)
     model: ModelSettings = Field(default_factory=ModelSettings)
     fit: FitSettings = FitSettings()
     protocol: Protocol = CrossValidation()

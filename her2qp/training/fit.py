@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from her2qp.errors import ModelError, TrainingError
+from her2qp.machine import torch_threads
 from her2qp.models.bag import Bag
 from her2qp.models.model import Model
 from her2qp.training.checkpoint import Epoch, Progress, Snapshot, optimiser_tensors, restore_optimiser
@@ -47,6 +48,9 @@ class FitSettings(BaseModel):
         "cpu", "cuda" or "mps". Only on the CPU are the weights the same at every run.
     mixed_precision
         Compute in bfloat16 where that is safe; on "cuda" only.
+    threads
+        Of the processor, for each model. Their number may change the last digits of the weights; more than one pays
+        where slides have many thousand tiles and there are more cores than models.
     seed
         Of the order of the bags, of dropped tiles and of dropout. Initial weights are those that the model comes with.
     """
@@ -63,6 +67,7 @@ class FitSettings(BaseModel):
     drop_tiles: float = Field(default=0.0, ge=0, lt=1)
     device: Literal["cpu", "cuda", "mps"] = "cpu"
     mixed_precision: bool = False
+    threads: int = Field(default=1, ge=1, le=1024)
     seed: int = Field(default=0, ge=0)
 
 
@@ -111,8 +116,8 @@ def fit(
 ) -> Fit:
     """Fit a model in place.
 
-    The same model, bags and settings give the same weights on the same machine with the same number of threads, also
-    where the fit was interrupted and taken up again from its checkpoint.
+    The same model, bags and settings give the same weights on the same machine, also where the fit was interrupted and
+    taken up again from its checkpoint.
 
     Parameters
     ----------
@@ -143,7 +148,7 @@ def fit(
     if settings.standardise:
         model.standardise(training.bags)
     run = _Fitting(model, training, validation, settings, checkpoint)
-    with run.random_state():
+    with run.random_state(), torch_threads(settings.threads):
         for epoch in run.resume():
             if progress is not None:
                 progress(epoch)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from safetensors import SafetensorError
 
 from her2qp.errors import TrainingError
 from her2qp.evaluation import Predictions, read_predictions, write_predictions
+from her2qp.machine import torch_threads
 from her2qp.models.model import Model
 from her2qp.training.calibration import find_temperature
 from her2qp.training.checkpoint import write_atomically, write_json
@@ -66,27 +68,49 @@ class Member:
     test: Predictions | None
 
 
-def train_member(
-    name: str,
-    data: LabelledBags,
-    split: Split,
-    model_settings: ModelSettings,
-    fit_settings: FitSettings,
-    folder: Path,
-    monitor: Monitor,
-) -> Member:
-    """Train a model, go on where its training was interrupted, or read it back if it is finished.
+@dataclass(frozen=True, slots=True, eq=False)
+class Assignment:
+    """A model that is to be trained.
 
     Parameters
     ----------
     name
         What to call it.
-    data, split
+    split
         What to learn from, to stop by and to judge.
-    model_settings, fit_settings
+    model, fit
         What to train and how; the seed also draws the initial weights.
     folder
         Its own.
+    """
+
+    name: str
+    split: Split
+    model: ModelSettings
+    fit: FitSettings
+    folder: Path
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether it was trained already."""
+        return (self.folder / _RECORD).exists()
+
+    def untrained(self, data: LabelledBags) -> Model:
+        """The model with its initial weights."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.fit.seed)
+            return self.model.build(data.features.dimension, len(data.cases.classes))
+
+
+def train_member(assignment: Assignment, data: LabelledBags, monitor: Monitor) -> None:
+    """Train a model, or go on where its training was interrupted; a finished one stays as it is.
+
+    Parameters
+    ----------
+    assignment
+        What to train.
+    data
+        What its split is a split of.
     monitor
         Is told of every epoch.
 
@@ -97,31 +121,39 @@ def train_member(
     TrainingError
         The folder cannot be written, or its files are damaged.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(fit_settings.seed)
-        model = model_settings.build(data.features.dimension, len(data.cases.classes))
-    monitor.model_started(name, fit_settings.epochs)
-    record = _read_record(folder)
-    if record is None:
-        record = _train(name, model, data, split, fit_settings, folder, monitor)
-    else:
-        _restore(model, folder / _WEIGHTS, record.weights_sha256)
-    test = read_predictions(folder / _TEST, name=name) if len(split.test) else None
+    monitor.model_started(assignment.name, assignment.fit.epochs)
+    if not assignment.is_finished:
+        with torch_threads(assignment.fit.threads):
+            _train(assignment, data, monitor)
+    record = _read_record(assignment.folder)
+    monitor.model_finished(assignment.name, f"best epoch {record.best_epoch + 1} of {len(record.losses)}")
+
+
+def read_member(assignment: Assignment, data: LabelledBags) -> Member:
+    """Read a trained model back.
+
+    Raises
+    ------
+    TrainingError
+        Its files are damaged.
+    """
+    name, folder = assignment.name, assignment.folder
+    record, model = _read_record(folder), assignment.untrained(data)
+    _restore(model, folder / _WEIGHTS, record.weights_sha256)
+    test = read_predictions(folder / _TEST, name=name) if len(assignment.split.test) else None
     validation = read_predictions(folder / _VALIDATION, name=name)
-    monitor.model_finished(f"{name}: best epoch {record.best_epoch + 1} of {len(record.losses)}")
     return Member(name, model, record.temperature, len(record.losses), record.best_epoch, validation, test)
 
 
-def _train(
-    name: str, model: Model, data: LabelledBags, split: Split, settings: FitSettings, folder: Path, monitor: Monitor
-) -> _Record:
+def _train(assignment: Assignment, data: LabelledBags, monitor: Monitor) -> None:
+    name, split, folder = assignment.name, assignment.split, assignment.folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise TrainingError(f"the folder cannot be made ({error.strerror})", where=folder) from error
-    checkpoint = folder / _CHECKPOINT
+    model, checkpoint = assignment.untrained(data), folder / _CHECKPOINT
     training, validation = data.examples(split.training), data.examples(split.validation)
-    done = fit(model, training, validation, settings, monitor.epoch_done, checkpoint)
+    done = fit(model, training, validation, assignment.fit, partial(monitor.epoch_done, name), checkpoint)
     logits = model.logits(validation.bags).double().numpy()
     temperature = find_temperature(logits, data.cases.labels[split.validation])
     _write_predictions(folder / _VALIDATION, name, data, split.validation, logits / temperature)
@@ -137,8 +169,8 @@ def _train(
         weights_sha256=hashlib.sha256(weights).hexdigest(),
     )
     write_json(folder / _RECORD, record.model_dump(mode="json"))
-    checkpoint.unlink(missing_ok=True)
-    return record
+    for leftover in (checkpoint, *folder.glob(".*")):  # what a killed process had not finished writing
+        leftover.unlink(missing_ok=True)
 
 
 def _write_predictions(
@@ -149,10 +181,8 @@ def _write_predictions(
     write_predictions(data.cases.take(rows).judged(softmax(logits, axis=1), name), file)
 
 
-def _read_record(folder: Path) -> _Record | None:
+def _read_record(folder: Path) -> _Record:
     file = folder / _RECORD
-    if not file.exists():
-        return None
     try:
         return _Record.model_validate_json(file.read_bytes())
     except (OSError, ValidationError) as error:

@@ -21,10 +21,10 @@ class Monitor:
         """Tell how many models there will be."""
 
     def model_started(self, name: str, epochs: int) -> None:
-        """Tell that a model is trained for at most so many epochs."""
+        """Tell that a model is trained for at most so many epochs; others may be in training."""
 
-    def epoch_done(self, epoch: Epoch) -> None:
-        """Tell of an epoch."""
+    def epoch_done(self, name: str, epoch: Epoch) -> None:
+        """Tell of an epoch of the model."""
 
-    def model_finished(self, summary: str) -> None:
+    def model_finished(self, name: str, summary: str) -> None:
         """Tell what became of the model."""

@@ -25,7 +25,7 @@ Verb = Literal["train", "crossval"]
 CONFIG = "config.yaml"
 """The configuration of a run, every default filled in."""
 
-_RECORD, _LOCK = "run.json", ".lock"
+_RECORD, _LOCK, _SCRATCH = "run.json", ".lock", ".features"
 _DECISIVE = ("model", "fit", "protocol")
 _LARGEST_BYTES = 16 << 20
 
@@ -78,6 +78,7 @@ class RunFolder:
         try:
             yield cls._begin(path, verb, config, data)
         finally:
+            (path / _SCRATCH).unlink(missing_ok=True)
             lock.release()
 
     @classmethod
@@ -105,6 +106,11 @@ class RunFolder:
     def model_folder(self, number: int) -> Path:
         """Folder of a model by its number, from 1."""
         return self.path / "models" / str(number)
+
+    @property
+    def scratch(self) -> Path:
+        """A file that may be written while the run goes on; nothing is left of it afterwards."""
+        return self.path / _SCRATCH
 
 
 def is_run(path: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,13 @@ from her2qp.training.config import CohortSettings, JudgingSettings, TrainingConf
 from her2qp.training.data import LabelledBags
 from her2qp.training.fit import find_device
 from her2qp.training.judging import Judgement, judge_cohort, judge_groups
-from her2qp.training.member import Member, train_member
+from her2qp.training.member import Assignment, Member, read_member
 from her2qp.training.monitor import Monitor
 from her2qp.training.protocols import Groups, check_classes, check_counts, learnt_rows, training_group
 from her2qp.training.runfolder import CONFIG, RunFolder, is_run, read_record
+from her2qp.training.sharedfeatures import share_features
+from her2qp.training.splits import Split
+from her2qp.training.workers import count_workers, train_members
 
 BUNDLE = "bundle"
 """Name of the bundle in the folder of a run."""
@@ -103,7 +107,9 @@ def train(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
     groups = [training_group(config.protocol, data.cases)]
     check_classes(data.cases, groups[0])
     with RunFolder.opened("train", config, data) as folder:
-        (members,) = _train_groups(config, data, groups, folder, watched)
+        assigned = _assign(config, data, groups, folder)
+        data, workers = _shared(config, data, assigned, folder)
+        (members,) = _train_groups(assigned, data, workers, watched)
         bundle = _bundle(config, data, members, folder, "It was not judged: all patients took part in the training.")
     return Run(config.output, bundle, tuple(members))
 
@@ -130,7 +136,8 @@ def crossval(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
     Examples
     --------
     >>> from her2qp.training.config import make_config
-    >>> run = crossval(make_config(cohort="cohort.csv", features="features", output="out"))  # doctest: +SKIP
+    >>> if __name__ == "__main__":  # for it may start processes
+    ...     run = crossval(make_config(cohort="cohort.csv", features="features", output="out"))  # doctest: +SKIP
     >>> print(run.evaluation.metrics["auc_macro_ovr"])  # doctest: +SKIP
     """
     watched = monitor or Monitor()
@@ -138,7 +145,9 @@ def crossval(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
     groups = config.protocol.groups(data.cases)
     check_classes(data.cases, [split for splits in groups for split in splits])
     with RunFolder.opened("crossval", config, data) as folder:
-        trained = _train_groups(config, data, groups, folder, watched)
+        assigned = _assign(config, data, groups, folder)
+        data, workers = _shared(config, data, assigned, folder)
+        trained = _train_groups(assigned, data, workers, watched)
         judged = judge_groups(config, data, groups, trained, watched)
         members = [member for group in trained for member in group]
         bundle = _bundle(config, data, members, folder, _results(config, judged))
@@ -223,27 +232,34 @@ def _load(config: TrainingConfig, monitor: Monitor, fewest_patients: int) -> Lab
     return data.prepared_for(model)
 
 
+def _assign(config: TrainingConfig, data: LabelledBags, groups: Groups, folder: RunFolder) -> list[list[Assignment]]:
+    """The models to train, in groups as their splits are; the table of what each learns from is written."""
+    write_cases(folder.path, data.cases, [split for group in groups for split in group])
+    numbers = itertools.count()
+    return [[_assignment(next(numbers), split, config, folder) for split in group] for group in groups]
+
+
+def _assignment(number: int, split: Split, config: TrainingConfig, folder: RunFolder) -> Assignment:
+    settings = config.fit.model_copy(update={"seed": config.fit.seed + number})
+    return Assignment(f"model {number + 1}", split, config.model, settings, folder.model_folder(number + 1))
+
+
+def _shared(
+    config: TrainingConfig, data: LabelledBags, assigned: list[list[Assignment]], folder: RunFolder
+) -> tuple[LabelledBags, int]:
+    """The data where so many processes as are good for the training can read them, and the number of these."""
+    workers = count_workers(config.workers, [each for group in assigned for each in group], data)
+    if workers > 1:
+        data = replace(data, bags=share_features(data.bags, folder.scratch))
+    return data, workers
+
+
 def _train_groups(
-    config: TrainingConfig, data: LabelledBags, groups: Groups, folder: RunFolder, monitor: Monitor
+    assigned: list[list[Assignment]], data: LabelledBags, workers: int, monitor: Monitor
 ) -> list[list[Member]]:
-    """Train all models in turn, or read back those that are finished."""
-    splits = [split for group in groups for split in group]
-    write_cases(folder.path, data.cases, splits)
-    monitor.models_to_train(len(splits))
-    numbers = iter(range(1, len(splits) + 1))
-    trained = []
-    for group in groups:
-        members = []
-        for split in group:
-            number = next(numbers)
-            settings = config.fit.model_copy(update={"seed": config.fit.seed + number - 1})
-            members.append(
-                train_member(
-                    f"model {number}", data, split, config.model, settings, folder.model_folder(number), monitor
-                )
-            )
-        trained.append(members)
-    return trained
+    """Train all models that are not finished, and read them back."""
+    train_members([each for group in assigned for each in group], data, workers, monitor)
+    return [[read_member(each, data) for each in group] for group in assigned]
 
 
 def _bundle(

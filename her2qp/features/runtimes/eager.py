@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from shutil import which
 from typing import cast
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from her2qp.features.runtimes.base import Job, Run, Runtime
+from her2qp.machine import torch_threads
 
 
 def _build_eager(job: Job) -> Run:
@@ -36,22 +36,11 @@ def _compiler_missing() -> str | None:
 
 def _runner(network: Callable[[Tensor], Tensor], threads: int) -> Run:
     def run(tiles: NDArray[np.uint8]) -> NDArray[np.float32]:
-        with _torch_threads(threads), torch.inference_mode():
+        with torch_threads(threads), torch.inference_mode():
             features = network(torch.from_numpy(np.ascontiguousarray(tiles)))
         return cast("NDArray[np.float32]", features.numpy())
 
     return run
-
-
-@contextmanager
-def _torch_threads(threads: int) -> Iterator[None]:
-    """PyTorch's thread count belongs to the process, so it is put back."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 EAGER = Runtime("eager", missing=lambda: None, build=_build_eager)
