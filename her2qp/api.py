@@ -285,7 +285,9 @@ def make_cohort(
     """
     from her2qp.cohort.join import join_cohort
     from her2qp.cohort.joinsettings import JoinSettings
+    from her2qp.cohort.table import check_output
 
+    check_output(Path(out), None if labels is None else Path(labels))
     joined = join_cohort([*map(Path, projects)], None if labels is None else Path(labels), JoinSettings(**settings))
     joined.cohort.write(out)
     return joined

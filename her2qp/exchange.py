@@ -12,6 +12,7 @@ from her2qp.errors import Her2qpError, ProjectAccessError
 from her2qp.provenance import now, versions
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.tiletables import without_ids
+from her2qp.qupath.transaction.disk import access_errors
 from her2qp.scoring.aside import bring_in, run_of
 from her2qp.scoring.records import RunId, RunRecords, result_now
 from her2qp.scoring.run import choose_images, existing_of, write_back
@@ -57,20 +58,32 @@ def export_project(project: Path, out: Path, format: ExportFormat, patterns: Seq
 
 def _paths(out: Path, images: Sequence[ImageEntry], format: ExportFormat) -> list[Path]:
     """Return one file for each image: `out` itself where it names a file, else files in the folder `out`."""
-    names_file = bool(re.search(r"\.(geojson|json|csv)(\.gz)?$", out.name, re.IGNORECASE)) and not out.is_dir()
-    if names_file and len(images) == 1:
-        return [out]
-    if names_file:
-        raise ProjectAccessError(
-            f"{len(images)} images do not fit into one file",
-            where=out,
-            remedy="Name a folder, or one image by --image.",
-        )
-    try:
+    named = re.search(r"\.(geojson|json|csv)(\.gz)?$", out.name, re.IGNORECASE)
+    with access_errors(out):
+        if named and not out.is_dir():
+            _check_file(out, named[1].lower(), format, len(images))
+            return [out]
+        if out.is_file():
+            raise ProjectAccessError(
+                "a file that ends in neither .geojson nor .csv", where=out, remedy="Name a folder, or one that does."
+            )
         out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ProjectAccessError(f"the folder cannot be made ({error.strerror})", where=out) from error
     return [out / f"{entry.file_stem}.{format}" for entry in images]
+
+
+def _check_file(out: Path, ending: str, format: ExportFormat, n_images: int) -> None:
+    if n_images != 1:
+        raise ProjectAccessError(
+            f"{n_images} images do not fit into one file", where=out, remedy="Name a folder, or one image by --image."
+        )
+    if (ending == "csv") != (format == "csv"):
+        raise ProjectAccessError(
+            f"ends in .{ending}, but what is written is {format}",
+            where=out,
+            remedy=f"Give --format {'csv' if ending == 'csv' else 'geojson'}, or another name.",
+        )
+    if not out.parent.is_dir():
+        raise ProjectAccessError("its folder does not exist", where=out, remedy="Make the folder first.")
 
 
 def _write(entry: ImageEntry, path: Path, format: ExportFormat) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import zipfile
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 
@@ -56,8 +58,10 @@ def read_columns(file: Path, error: type[Her2qpError]) -> dict[str, list[str]]:
             raise error(f"row {number} has {len(row)} values, the heading {len(heading)}", where=file)
     columns = [(name, [row[k] for row in rows]) for k, name in enumerate(heading)]
     named = [(name, values) for name, values in columns if name or any(values)]
-    if len({name for name, _ in named}) < len(named):
-        raise error("two columns have one name", where=file)
+    twice = [name for name, count in Counter(name for name, _ in named).items() if count > 1]
+    if twice:
+        what = f"two columns are called {twice[0]!r}" if twice[0] else "the first row does not name every column"
+        raise error(what, where=file)
     return dict(named)
 
 
@@ -104,7 +108,7 @@ def _csv_rows(file: Path, error: type[Her2qpError]) -> list[list[str]]:
 
 def _excel_rows(file: Path, error: type[Her2qpError]) -> list[list[str]]:
     try:
-        from openpyxl import load_workbook
+        import openpyxl  # noqa: F401
     except ImportError:
         raise error(
             "Excel tables need the package openpyxl",
@@ -115,18 +119,44 @@ def _excel_rows(file: Path, error: type[Her2qpError]) -> list[list[str]]:
         with zipfile.ZipFile(file) as archive:
             if sum(part.file_size for part in archive.infolist()) > 4 * _LARGEST_BYTES:
                 raise error(f"the table is larger than {4 * _LARGEST_BYTES >> 20} MiB when unpacked", where=file)
-        workbook = load_workbook(file, read_only=True, data_only=True)
-        try:
-            sheet = workbook.worksheets[0]
-            sheet.reset_dimensions()  # those that the file claims may be huge
-            return _padded(_bounded(_excel_texts(sheet.iter_rows(values_only=True)), file, error), file, error)
-        finally:
-            workbook.close()
+        with _first_sheet(file, data_only=True) as sheet:
+            rows = _padded(_bounded(_excel_texts(sheet), file, error), file, error)
+        if not all(map(all, rows)):
+            with _first_sheet(file, data_only=True) as values, _first_sheet(file, data_only=False) as formulas:
+                _refuse_uncomputed(values, formulas, file, error)
+        return rows
     except (Her2qpError, OSError):
         raise
     # openpyxl has no error of its own for a damaged workbook: whatever its XML and zip readers meet comes through.
     except Exception as problem:
         raise error(f"the Excel file cannot be read ({type(problem).__name__}: {problem})", where=file) from problem
+
+
+@contextmanager
+def _first_sheet(file: Path, *, data_only: bool) -> Iterator[Iterable[Sequence[object]]]:
+    """Rows of the first sheet: what formulas gave when they were last computed, or the formulas themselves."""
+    from openpyxl import load_workbook
+
+    workbook = load_workbook(file, read_only=True, data_only=data_only)
+    try:
+        sheet = workbook.worksheets[0]
+        sheet.reset_dimensions()  # those that the file claims may be huge
+        yield sheet.iter_rows(values_only=True)
+    finally:
+        workbook.close()
+
+
+def _refuse_uncomputed(
+    values: Iterable[Sequence[object]], formulas: Iterable[Sequence[object]], file: Path, error: type[Her2qpError]
+) -> None:
+    for number, (row, texts) in enumerate(zip(values, formulas, strict=True), start=1):
+        for value, text in zip(row, texts, strict=True):
+            if value is None and isinstance(text, str) and text.startswith("="):
+                raise error(
+                    f"row {number} has a formula that was never computed: {text:.60}",
+                    where=file,
+                    remedy="Open the table in Excel or LibreOffice and save it.",
+                )
 
 
 def _excel_texts(rows: Iterable[Sequence[object]]) -> Iterator[list[str]]:

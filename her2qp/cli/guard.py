@@ -21,7 +21,7 @@ _INTERRUPTED = "Interrupted. What was finished is saved; `her2qp undo` puts back
 
 @contextmanager
 def guarded(*, as_json: bool = False, interrupted: str = _INTERRUPTED) -> Iterator[None]:
-    """Turn expected errors into one sentence on stderr and exit code 2.
+    """Turn expected errors, and those of the operating system about a file, into one sentence and exit code 2.
 
     Parameters
     ----------
@@ -36,6 +36,10 @@ def guarded(*, as_json: bool = False, interrupted: str = _INTERRUPTED) -> Iterat
         yield
     except Her2qpError as error:
         _leave(str(error), type(error).__name__, as_json)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _leave(f"{error.filename}: {error.strerror}", type(error).__name__, as_json)
     except KeyboardInterrupt:
         typer.echo(interrupted, err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -39,7 +39,21 @@ MppOption = Annotated[float | None, typer.Option("--mpp", metavar="µm/px", help
 BackendOption = Annotated[
     Backend, typer.Option("--backend", help="QuPath's own code (paquo), pure Python (native), or paquo where it can.")
 ]
+
+
+def _seconds(value: float) -> float:
+    if not value >= 0:  # NaN is not either
+        raise typer.BadParameter("a number of seconds, 0 or more")
+    return value
+
+
 WaitOption = Annotated[
-    float, typer.Option("--wait", metavar="SECONDS", help="How long to wait for another run that works on an image.")
+    float,
+    typer.Option(
+        "--wait",
+        metavar="SECONDS",
+        help="How long to wait for another run that works on an image.",
+        callback=_seconds,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout and nothing else.")]

@@ -50,7 +50,7 @@ class _Join:
         self.images, self.table, self.settings = images, table, settings
         self.rows: dict[str, CohortRow] = {}
         self.left_out: list[LeftOut] = []
-        self.used: set[str] = set()
+        self.used: dict[str, set[str]] = {}
         self.nameless = 0
 
     def result(self) -> Joined:
@@ -80,6 +80,7 @@ class _Join:
                 raise CohortError(
                     f"{place} has {name!r}; there is {', '.join(sorted(known)) or 'nothing'}",
                     where=None if self.table is None else self.table.file,
+                    remedy=None if self.table else "Name another column, or give a table with --labels.",
                 )
 
     def _refuse_flags(self) -> None:
@@ -126,7 +127,7 @@ class _Join:
         key = self.table.key_of(image)
         if key is None:
             return []
-        self.used.add(key)
+        self.used.setdefault(key, set()).add(image.slide)
         return [{**image.metadata, **row} for row in self.table.rows[key]]
 
     def _classes(self, records: Sequence[Mapping[str, str]]) -> list[str]:
@@ -190,6 +191,9 @@ class _Join:
             notes.append(f"The patient of {self.nameless} slides is not known: each counts as a patient of its own.")
         if cohort.sites is None:
             notes.append("The site is not known of every slide: whether a model reads the site cannot be said.")
+        shared = [key for key, slides in self.used.items() if len(slides) > 1]
+        if self.table is not None and self.table.slide_column is not None and shared:
+            notes.append(f"Different slides have one name, and with it one label: {', '.join(shared[:5])}.")
         labels: dict[str, set[str]] = {}
         for row in cohort.rows:
             labels.setdefault(row.patient, set()).add(row.label)

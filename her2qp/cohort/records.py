@@ -153,6 +153,8 @@ class LabelTable:
             It cannot be read, or has neither a column of slides nor one of patients.
         """
         columns = read_columns(file, CohortError)
+        if not any(map(any, columns.values())):
+            raise CohortError("the table holds no label", where=file)
         slide = find_column(columns, slide_column, SLIDE_NAMES)
         patient = find_column(columns, patient_column, PATIENT_NAMES)
         for wanted in (slide, patient):

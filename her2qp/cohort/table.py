@@ -206,6 +206,20 @@ class Cohort:
         write_columns(file, columns, CohortError)
 
 
+def check_output(file: Path, labels: Path | None) -> None:
+    """Refuse a place for the table of a cohort that a file of another kind has: the last of many projects, say.
+
+    Raises
+    ------
+    CohortError
+        `file` does not end in ``.csv``, or is that of the labels.
+    """
+    if file.suffix.lower() != ".csv":
+        raise CohortError("the table is CSV", where=file, remedy="Name the file last, with a name that ends in .csv.")
+    if labels is not None and file.resolve() == labels.resolve():
+        raise CohortError("that is the table of the labels itself", where=file, remedy="Give the cohort another name.")
+
+
 def _label_column(columns: Mapping[str, list[str]], wanted: str | None, file: Path) -> str:
     if wanted is not None or LABEL in columns:
         name = wanted or LABEL

@@ -114,7 +114,8 @@ class Project:
         found = [e for e in self.images if name_or_id == (e.id if isinstance(name_or_id, int) else e.name)]
         if len(found) != 1:
             what = "no image is" if not found else f"{len(found)} images are"
-            raise ImageNotFoundError(f"{what} called {name_or_id!r}", where=self.path)
+            remedy = "Rename one of them in QuPath." if found else "`her2qp inspect` lists the images."
+            raise ImageNotFoundError(f"{what} called {name_or_id!r}", where=self.path, remedy=remedy)
         return found[0]
 
     @property

@@ -27,10 +27,12 @@ def find_project(path: Path) -> Path:
     Raises
     ------
     ProjectNotFoundError
-        There is no such file or folder, or the folder has no project or more than one.
+        There is no such file or folder, it is another file, or the folder has no project or more than one.
     """
     if path.is_file():
-        return path
+        if path.suffix.lower() != ".qpproj":
+            raise ProjectNotFoundError("not a QuPath project (.qpproj)", where=path, remedy="Name one, or its folder.")
+        return path.resolve() if path.is_symlink() else path  # the data lie beside the file, not beside a link to it
     if not path.is_dir():
         raise ProjectNotFoundError("no such file or folder", where=path)
     found = sorted(p for p in path.glob("*.qpproj") if p.is_file())

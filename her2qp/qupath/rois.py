@@ -15,8 +15,8 @@ from her2qp.qupath.objects import ImagePlane, Roi, RoiKind
 ELLIPSE_SEGMENTS = 100
 """Sides of the polygon that stands for an ellipse, as many as QuPath uses. Divisible by four."""
 
-
 _DEFAULT_PLANE = ImagePlane()
+_LAST_PLANE = 2**31 - 1
 
 
 def make_roi(geometry: Geometry, plane: ImagePlane = _DEFAULT_PLANE) -> Roi:
@@ -111,10 +111,11 @@ def check_roi(roi: Roi, *, where: object = None) -> Roi:
     Raises
     ------
     InvalidEditError
-        The plane is negative, coordinates are not finite, or the geometry is not of the ROI's kind.
+        The plane is negative or absurd, coordinates are not finite, or the geometry is not of the ROI's kind.
     """
-    if roi.plane.c < -1 or roi.plane.z < 0 or roi.plane.t < 0:
-        raise InvalidEditError("a plane must have c >= -1, z >= 0 and t >= 0", where=where)
+    plane = roi.plane
+    if plane.c < -1 or plane.z < 0 or plane.t < 0 or max(plane.c, plane.z, plane.t) > _LAST_PLANE:
+        raise InvalidEditError(f"a plane must have c from -1, z and t from 0, to {_LAST_PLANE}", where=where)
     if roi.geometry.is_empty or not np.isfinite(shapely.get_coordinates(roi.geometry)).all():
         raise InvalidEditError("a ROI is empty or has coordinates that are not finite", where=where)
     fits = {

@@ -45,12 +45,14 @@ class Report:
     Raises
     ------
     ProjectAccessError
-        The folder of `path` does not exist or cannot be written.
+        `path` does not name an HTML file, or its folder does not exist or cannot be written.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._sections: dict[int, dict[str, Any]] = {}
+        if path.suffix.lower() not in (".html", ".htm"):
+            raise ProjectAccessError("a report is a page, and its name ends in .html", where=path)
         if not path.parent.is_dir() or not os.access(path.parent, os.W_OK) or path.is_dir():
             raise ProjectAccessError(
                 "the report cannot be written there",

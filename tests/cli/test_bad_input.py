@@ -248,6 +248,67 @@ def test_geojson_that_is_not(example: Path, text: str) -> None:
     assert contents(example) == before
 
 
+def expect_sentence(example: Path, sentence: str, *words: object) -> None:
+    """Run a verb and expect it to refuse its input in one sentence and to change nothing."""
+    before = contents(example)
+    done = run(*words)
+    text = " ".join((done.stdout + done.stderr).split())
+    assert done.returncode == 2, text
+    assert "Traceback" not in text
+    assert sentence in text
+    assert contents(example) == before
+
+
+def test_a_report_or_table_over_a_file_of_another_kind(example: Path) -> None:
+    labels = example / "labels.csv"
+    labels.write_text(f"slide_id,HER2\n{SLIDE},3+\n")
+    cohort = ("cohort", example / "project", qpproj(example), "--labels", labels)
+    expect_sentence(example, "its name ends in .html", "score", example / "project", "--report", example / SLIDE)
+    expect_sentence(example, "project.qpproj: the table is CSV", *cohort)
+    expect_sentence(example, "table of the labels itself", "cohort", example / "project", labels, "--labels", labels)
+
+
+def test_places_to_export_to(example: Path) -> None:
+    export = ("export", example / "project")
+    expect_sentence(example, "ends in neither .geojson nor .csv", *export, qpproj(example))
+    expect_sentence(example, "ends in .csv, but what is written is geojson", *export, example / "x.csv")
+    expect_sentence(
+        example, "ends in .json, but what is written is csv", *export, example / "x.json", "--format", "csv"
+    )
+    expect_sentence(example, "its folder does not exist", *export, example / "nowhere" / "x.geojson")
+    expect_sentence(example, "File name too long", *export, example / ("x" * 300 + ".csv"))
+
+
+def test_another_file_in_the_place_of_the_project(example: Path) -> None:
+    expect_sentence(example, "not a QuPath project (.qpproj)", "inspect", example / SLIDE)
+    expect_sentence(example, "not a QuPath project (.qpproj)", "score", qpdata(example))
+
+
+def test_waiting_for_no_number_of_seconds(example: Path) -> None:
+    file = example / "objects.geojson"
+    file.write_text("[]")
+    for seconds in ("nan", "-1"):
+        words = (example / "project", file, "--image", SLIDE, "--wait", seconds)
+        expect_sentence(example, "a number of seconds, 0 or more", "import", *words)
+
+
+def test_a_plane_beyond_any_stack(example: Path) -> None:
+    file = example / "objects.geojson"
+    file.write_text('{"type": "Point", "coordinates": [1, 1], "plane": {"c": -1, "z": 1000000000000, "t": 0}}')
+    words = (example / "project", file, "--image", SLIDE, "--backend", "native")
+    expect_sentence(example, "a plane must have", "import", *words)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs symbolic links")
+def test_a_link_to_a_project_stands_for_the_project(example: Path) -> None:
+    link = example / "elsewhere" / "link.qpproj"
+    link.parent.mkdir()
+    link.symlink_to(qpproj(example))
+    done = run("score", link, "--backend", "native")
+    assert done.returncode == 0, done.stderr
+    assert link.is_symlink() and [*link.parent.iterdir()] == [link]
+
+
 def test_an_error_is_json_where_json_was_asked_for(example: Path) -> None:
     done = run("score", example / "nowhere", "--json")
     assert done.returncode == 2

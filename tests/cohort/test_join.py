@@ -129,6 +129,8 @@ def test_the_same_slide_again_is_left_out(tmp_path: Path) -> None:
         (("PATIENT,HER2", "P1,3+", "P2,0"), {"site_column": "place"}, "has 'place'; there is HER2, PATIENT"),
         (("PATIENT,HER2", "P1,3+", "P2,0"), {"where": ["kind=x"]}, "has 'kind'"),
         (("PATIENT,HER2", "P1,3+", "P2,0"), {"slide_column": "slide"}, "the table has no column 'slide'"),
+        (("PATIENT,HER2",), {}, "LABELS: the table holds no label"),
+        (("",), {}, "LABELS: the table holds no label"),
         (("HER2,who", "3+,P1", "0,P2"), {}, "which column names the slide or the patient is not clear"),
         (("PATIENT,HER2", "P1,1", "P2,0"), {}, "which may be grades or negative and positive"),
         (("PATIENT,HER2", "P1,blue", "P2,red"), {}, "no image has a label that can be used: P1_HE.svs: 'blue'"),
@@ -142,6 +144,16 @@ def test_bad_labels_get_one_sentence(
         her2qp.make_cohort([project], tmp_path / "out.csv", labels=labels, **settings)
     assert sentence.replace("LABELS", str(labels)) in str(caught.value) and "\n" not in str(caught.value)
     assert not (tmp_path / "out.csv").exists()
+
+
+def test_a_label_for_different_slides_of_one_name_is_noted(tmp_path: Path) -> None:
+    with her2qp.create_project(tmp_path / "p") as project:
+        for name in ("one/a.svs", "two/a.svs", "b.svs"):
+            project.add_image(tmp_path / name, size=(10, 10), mpp=(0.5, 0.5))
+        project.save()
+    labels = write(tmp_path / "l.csv", "slide_id,HER2", "a,3+", "b,0")
+    joined = her2qp.make_cohort([tmp_path / "p"], tmp_path / "out.csv", labels=labels)
+    assert "Different slides have one name, and with it one label: a." in joined.notes
 
 
 def test_from_the_command_line(project: Path, tmp_path: Path) -> None:

@@ -72,7 +72,8 @@ def test_excel_is_read(tmp_path: Path) -> None:
         ("PATIENT,FILENAME,HER2\nP1,a,\n", "the cohort holds no slide"),
         ("PATIENT,FILENAME,x,y\nP1,a,0,1\n", "which column holds the label is not clear: x, y"),
         ("PATIENT,FILENAME,HER2\nP1,a\n", "row 2 has 2 values, the heading 3"),
-        ("PATIENT,PATIENT,HER2\nP1,a,0\n", "two columns have one name"),
+        ("PATIENT,PATIENT,HER2\nP1,a,0\n", "two columns are called 'PATIENT'"),
+        ("Study X,,\nPATIENT,FILENAME,HER2\nP1,a,0\n", "the first row does not name every column"),
     ],
 )
 def test_a_bad_table_gets_one_sentence(tmp_path: Path, text: str, sentence: str) -> None:
@@ -97,6 +98,16 @@ def test_an_unreadable_table_gets_one_sentence(tmp_path: Path, name: str, conten
         (tmp_path / name).write_bytes(content)
     with pytest.raises(CohortError, match=sentence):
         Cohort.read(tmp_path / name)
+
+
+def test_a_formula_without_its_value_is_refused_and_not_taken_for_a_missing_result(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    for row in [("PATIENT", "FILENAME", "HER2"), ("P1", "a.svs", '="3"&"+"'), ("P2", "b.svs", 0)]:
+        book.active.append(row)
+    book.save(tmp_path / "t.xlsx")
+    with pytest.raises(CohortError, match="row 2 has a formula that was never computed"):
+        Cohort.read(tmp_path / "t.xlsx")
 
 
 def test_a_small_file_that_claims_a_huge_table_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

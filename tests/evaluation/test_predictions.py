@@ -82,7 +82,7 @@ def test_the_mean_of_models_on_the_same_slides_in_any_order() -> None:
         ("PATIENT,LABEL,p(a),p(b)\nx,a,nan,0\n", "not numbers from 0 to 1"),
         ("PATIENT,LABEL,p(a),p(b)\nx,a,2.1,-1.3\n", "after the softmax"),
         ("PATIENT,LABEL,p(a),p(b)\nx,a,1,0\nx,a,1,0\n", "x: the slide occurs twice"),
-        ("PATIENT,LABEL,p(a),p(a)\nx,a,1,0\n", "two columns have one name"),
+        ("PATIENT,LABEL,p(a),p(a)\nx,a,1,0\n", "two columns are called"),
         ('PATIENT,LABEL,p(a),p(b)\nx,"a,1,0\n', "not a table in CSV"),
     ],
 )

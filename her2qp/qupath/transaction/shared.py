@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from her2qp.errors import ProjectChangedError
 from her2qp.qupath.classes import PathClass
 from her2qp.qupath.classlist import merge_class_list, parse_class_list
+from her2qp.qupath.jsonfile import to_gson
 from her2qp.qupath.projectfile import ProjectFile, entry_id_of, entry_metadata
 
 
@@ -140,7 +141,8 @@ def require_same_server(file: ProjectFile, image: Mapping[str, Any]) -> None:
     ProjectChangedError
         The image has another slide, pixel size or server, or is gone.
     """
-    if file.image(entry_id_of(image)).get("serverBuilder") != image.get("serverBuilder"):
+    present, known = (to_gson(one.get("serverBuilder")) for one in (file.image(entry_id_of(image)), image))
+    if present != known:  # as text, in which a pixel size of NaN is itself
         raise ProjectChangedError(
             "the image was given another slide, pixel size or server since the project was read",
             where=f"image {image.get('imageName')!r}",

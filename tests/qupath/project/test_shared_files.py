@@ -49,6 +49,18 @@ def between(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], None]], N
     return arrange
 
 
+def test_an_image_whose_server_has_nan_is_the_same_as_before(study: Path) -> None:
+    def unset(document: Any) -> None:
+        document["images"][0]["serverBuilder"]["metadata"]["magnification"] = float("nan")
+
+    change_json(study / "project.qpproj", unset)
+    with open_project(study, "r+", "native") as project:
+        project.images[0].metadata = {"seen": "today"}
+        project.images[0].save()
+    with open_project(study) as project:
+        assert project.images[0].metadata == {"seen": "today"}
+
+
 def test_whatever_qupath_writes_meanwhile_into_the_project_file_stays(study: Path, between: Any) -> None:
     path = study / "project.qpproj"
 
