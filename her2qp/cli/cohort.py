@@ -39,7 +39,8 @@ def cohort(
         str | None, typer.Option(metavar="NAME", help="Column of the slide file, if not FILENAME, slide_id or so.")
     ] = None,
     site_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Column of the site; without it, TCGA barcodes tell.")
+        str | None,
+        typer.Option(metavar="NAME", help="Column of the site, if not SITE, Hospital or so, nor in TCGA barcodes."),
     ] = None,
     ish_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="Column of the ISH result, which decides a 2+.")

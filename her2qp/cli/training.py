@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from her2qp.training.runs import Run
 
 _GOES_ON = "Interrupted. Finished models and epochs are kept; the same command goes on from there."
-_YAML = (".yaml", ".yml")
 
 
 class Device(StrEnum):
@@ -38,7 +37,10 @@ class ProtocolName(StrEnum):
 SourceArgument = Annotated[
     Path, typer.Argument(metavar="COHORT|CONFIG", help="Table of `her2qp cohort` or STAMP, or a YAML configuration.")
 ]
-CohortArgument = Annotated[Path, typer.Argument(metavar="COHORT", help="Table of other patients.")]
+CohortArgument = Annotated[
+    Path,
+    typer.Argument(metavar="COHORT|CONFIG", help="Table of other patients, or YAML as under `external` of a run's."),
+]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder of the run.")]
 FeaturesOption = Annotated[
     Path | None,
@@ -152,23 +154,26 @@ def evaluate(
     """Judge a trained model on other patients. Given a run, the baselines learn from the patients of that run."""
     with guarded(as_json=as_json):
         from her2qp.cli.trainingprogress import TrainingProgress
-        from her2qp.training.config import CohortSettings, JudgingSettings
+        from her2qp.training.config import CohortSettings, JudgingSettings, read_cohort_settings
         from her2qp.training.runs import evaluate_bundle
         from her2qp.training.yamlfile import validated
 
-        given = {
-            "cohort": cohort,
-            "features": features,
-            "label_column": label_column,
-            "tile_um": tile_um,
-            "memory_gb": memory,
-            "tiles": {"extractor": extractor},
-        }
+        given = _without_none(
+            {
+                "cohort": None if _is_yaml(cohort) else cohort,
+                "features": None if features is None else features.absolute(),
+                "label_column": label_column,
+                "tile_um": tile_um,
+                "memory_gb": memory,
+                "tiles": {"extractor": extractor},
+            }
+        )
+        settings = read_cohort_settings(cohort, **given) if _is_yaml(cohort) else validated(CohortSettings, given)
         judging = _without_none({"clinical": clinical, "seed": seed})
         with TrainingProgress() as monitor:
             done = evaluate_bundle(
                 bundle,
-                validated(CohortSettings, _without_none(given)),
+                settings,
                 out,
                 validated(JudgingSettings, judging) if judging else None,
                 monitor,
@@ -217,7 +222,7 @@ def _configure(given: dict[str, Any]) -> TrainingConfig:
     from her2qp.training.config import make_config, read_config
 
     source: Path = given["source"]
-    is_config = source.suffix.lower() in _YAML
+    is_config = _is_yaml(source)
     if is_config and given["config"] is not None:
         raise typer.BadParameter("give the configuration once: as CONFIG or with --config")
     fields: dict[str, Any] = {
@@ -244,6 +249,10 @@ def _configure(given: dict[str, Any]) -> TrainingConfig:
     chosen = _without_none(fields)
     file = source if is_config else given["config"]
     return make_config(**chosen) if file is None else read_config(file, **chosen)
+
+
+def _is_yaml(file: Path) -> bool:
+    return file.suffix.lower() in (".yaml", ".yml")
 
 
 def _without_none(fields: dict[str, Any]) -> dict[str, Any]:

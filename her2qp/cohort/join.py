@@ -11,7 +11,7 @@ from her2qp.cohort.joined import Joined, LeftOut, Why
 from her2qp.cohort.joinsettings import JoinSettings
 from her2qp.cohort.labels import class_of, refuse_bare_flags
 from her2qp.cohort.patients import tcga_site
-from her2qp.cohort.records import LabelTable, ProjectImage, project_images
+from her2qp.cohort.records import SITE_NAMES, LabelTable, ProjectImage, find_column, project_images
 from her2qp.cohort.table import FIXED_COLUMNS, Cohort, CohortRow
 from her2qp.errors import CohortError
 from her2qp.scoring.vocabulary import METADATA_KEYS
@@ -48,6 +48,7 @@ class _Join:
 
     def __init__(self, images: Sequence[ProjectImage], table: LabelTable | None, settings: JoinSettings) -> None:
         self.images, self.table, self.settings = images, table, settings
+        self.site_column = self._find_site_column()
         self.rows: dict[str, CohortRow] = {}
         self.left_out: list[LeftOut] = []
         self.used: dict[str, set[str]] = {}
@@ -65,6 +66,12 @@ class _Join:
         rows = _distinct_names([*self.rows.values()])
         cohort = Cohort(tuple(rows), self.settings.scheme.classes, self.settings.label_column)
         return Joined(cohort, tuple(self.left_out), unmatched, tuple(self._notes(cohort)))
+
+    def _find_site_column(self) -> str | None:
+        """Column of the site: the one asked for, or one with a usual name in the table, or in the metadata."""
+        in_table = find_column(self.table.names if self.table else (), self.settings.site_column, SITE_NAMES)
+        keys = dict.fromkeys(key for image in self.images for key in image.metadata)
+        return in_table or find_column(keys, None, SITE_NAMES)
 
     def _require_columns(self) -> None:
         """Refuse the name of a column that neither the table nor any image has."""
@@ -152,12 +159,14 @@ class _Join:
         patient = record.get(column or "") or image.patient(s.patient_column, patients)
         self.nameless += patient is None
         patient = patient or image.filename
-        site = record.get(s.site_column, "") if s.site_column else tcga_site(patient) or tcga_site(image.filename)
+        site = record.get(self.site_column or "")
+        if not site and s.site_column is None:
+            site = tcga_site(patient) or tcga_site(image.filename)
         named = {
             column,
             s.slide_column if self.table is None else self.table.slide_column,
             s.label_column,
-            s.site_column,
+            self.site_column,
             *FIXED_COLUMNS,
             *METADATA_KEYS,
         }
@@ -189,6 +198,8 @@ class _Join:
         notes = []
         if self.nameless:
             notes.append(f"The patient of {self.nameless} slides is not known: each counts as a patient of its own.")
+        if self.settings.site_column is None and self.site_column and cohort.sites is not None:
+            notes.append(f"The site of a slide is its {self.site_column!r}.")
         if cohort.sites is None:
             notes.append("The site is not known of every slide: whether a model reads the site cannot be said.")
         shared = [key for key, slides in self.used.items() if len(slides) > 1]

@@ -22,7 +22,8 @@ class JoinSettings(BaseModel):
         Which row belongs to which image: by the slide's file name where there is such a column, else by the patient.
         None looks for the usual names (``PATIENT``, ``Case ID``; ``FILENAME``, ``slide_id`` …).
     site_column
-        Of the site; None takes it from TCGA barcodes.
+        Of the site; None looks for the usual names (``SITE``, ``Hospital``, ``Center``, ``Institution`` …), and in TCGA
+        barcodes.
     ish_column
         Of the ISH result, which decides a 2+.
     scheme

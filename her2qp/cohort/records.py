@@ -19,7 +19,8 @@ from her2qp.tabular import read_columns
 
 PATIENT_NAMES = ("patient", "patient id", "patient_id", "case id", "case_id", "case", "bcr_patient_barcode")
 SLIDE_NAMES = ("filename", "file name", "slide", "slide id", "slide_id", "image", "image name")
-"""What columns with patients and with slides are called, in lower case."""
+SITE_NAMES = ("site", "hospital", "center", "centre", "institution", "laboratory")
+"""What columns with patients, with slides and with sites are called, in lower case."""
 
 _NOT_HE = {
     ImageType.BRIGHTFIELD_H_DAB: "Brightfield (H-DAB)",

@@ -235,6 +235,25 @@ def read_config(path: str | Path, **overriding: Any) -> TrainingConfig:
     return file.validate(TrainingConfig, overriding, context=file.path.absolute().parent)
 
 
+def read_cohort_settings(path: str | Path, **overriding: Any) -> CohortSettings:
+    """Read which slides to judge: a file of what stands under ``external`` in a configuration.
+
+    Parameters
+    ----------
+    path
+        A YAML file. Relative paths in it are taken from its folder.
+    **overriding
+        Fields that count in place of those of the file; mappings are merged.
+
+    Raises
+    ------
+    TrainingError
+        The file cannot be read, or a field is wrong, unknown or missing; the message names field and line.
+    """
+    file = YamlFile.read(Path(path))
+    return file.validate(CohortSettings, overriding, context=file.path.absolute().parent)
+
+
 def make_config(**fields: Any) -> TrainingConfig:
     """Make a configuration without a file.
 

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
-from her2qp.errors import TrainingError
-from her2qp.evaluation import METRICS, Evaluation
+from her2qp.errors import CohortError, TrainingError
+from her2qp.evaluation import METRICS, Evaluation, Evidence
+from her2qp.evaluation.predictions import Cases
 from her2qp.models.bundle import Bundle
-from her2qp.models.bundle_config import Training
+from her2qp.models.bundle_config import FeatureSpec, Training
 from her2qp.models.ensemble import Ensemble
 from her2qp.provenance import versions
 from her2qp.training.casesfile import read_learnt_cases, write_cases
@@ -143,7 +145,10 @@ def crossval(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
     watched = monitor or Monitor()
     data = _load(config, watched, config.protocol.fewest_patients)
     groups = config.protocol.groups(data.cases)
-    check_classes(data.cases, [split for splits in groups for split in splits])
+    splits = [split for group in groups for split in group]
+    check_classes(data.cases, splits)
+    known = data.cases.take(learnt_rows(splits))
+    external = None if config.external is None else _load_external(config.external, data.features, known, watched)
     with RunFolder.opened("crossval", config, data) as folder:
         assigned = _assign(config, data, groups, folder)
         data, workers = _shared(config, data, assigned, folder)
@@ -153,13 +158,14 @@ def crossval(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
         bundle = _bundle(config, data, members, folder, _results(config, judged))
         report = judged.write(folder.path, "evaluation", bundle.notice)
         run = Run(config.output, bundle, tuple(members), judged.evaluation, report)
-        if config.external is None:
+        if external is None:
             return run
         watched.step("Judging the models together on the external cohort")
-        known = data.cases.take(learnt_rows([split for splits in groups for split in splits]))
-        external = judge_cohort(bundle, LabelledBags.load(config.external, watched), config.judging, known)
-        page = external.write(folder.path, "external", bundle.notice)
-    return replace(run, external=external.evaluation, external_report=page)
+        clinical = tuple(name for name in config.judging.clinical if name in external.cases.covariates)
+        judging = config.judging.model_copy(update={"clinical": clinical})
+        judged = judge_cohort(bundle, external, judging, known)
+        page = judged.write(folder.path, "external", bundle.notice)
+    return replace(run, external=judged.evaluation, external_report=page)
 
 
 def evaluate_bundle(
@@ -230,6 +236,25 @@ def _load(config: TrainingConfig, monitor: Monitor, fewest_patients: int) -> Lab
     with torch.device("meta"):  # without weights: what models need of a slide depends on the hyperparameters alone
         model = config.model.build(data.features.dimension, len(data.cases.classes))
     return data.prepared_for(model)
+
+
+def _load_external(settings: CohortSettings, features: FeatureSpec, known: Cases, monitor: Monitor) -> LabelledBags:
+    """Load other patients before the training, so that it is told now if they cannot be judged after it.
+
+    Their features stay in their files: they are used a few times only.
+    """
+    monitor.step("Loading the external cohort")
+    data = LabelledBags.load(settings.model_copy(update={"memory_gb": 0.0}), monitor)
+    differences = features.differences(data.features)
+    if differences:
+        raise CohortError(
+            f"the features of the external cohort are others (cohort, external: {'; '.join(differences)})",
+            where=settings.cohort,
+            remedy="Extract both with the same extractor and settings.",
+        )
+    nothing_said = np.full((len(data), len(data.cases.classes)), 1 / len(data.cases.classes))
+    Evidence(training=known).must_fit(data.cases.judged(nothing_said, "external cohort"))
+    return data
 
 
 def _assign(config: TrainingConfig, data: LabelledBags, groups: Groups, folder: RunFolder) -> list[list[Assignment]]:

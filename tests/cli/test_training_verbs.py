@@ -7,6 +7,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
@@ -120,9 +121,11 @@ def test_a_folder_keeps_to_its_run(lab: Path) -> None:
 
 def test_the_protocol_of_du_et_al_and_other_patients(lab: Path, tmp_path: Path) -> None:
     other = make_cohort(tmp_path / "other", 16, seed=3, prefix="X")
+    without_er = tmp_path / "without-er.csv"
+    without_er.write_text("\n".join(line.rpartition(",")[0] for line in other.read_text().splitlines()))
     config = yaml.safe_load(SETTINGS) | {
         "protocol": {"kind": "du2025", "folds": 3},
-        "external": {"cohort": str(other), "features": str(other.parent / "features")},
+        "external": {"cohort": str(without_er), "features": str(other.parent / "features")},
     }
     (tmp_path / "du.yaml").write_text(yaml.safe_dump(config))
     options = ("--features", lab / "features", "--config", tmp_path / "du.yaml")
@@ -135,8 +138,44 @@ def test_the_protocol_of_du_et_al_and_other_patients(lab: Path, tmp_path: Path) 
     assert document["external"]["cases"] == 16 and document["external"]["metrics"]["auc_macro_ovr"]["estimate"] > 0.7
     judged = run("evaluate", tmp_path / "du", other, "--features", other.parent / "features", "--out", tmp_path / "ev")
     assert judged.returncode == 0 and "sites that the model learnt from" in " ".join(judged.stdout.split())
+    (tmp_path / "ev.yaml").write_text("cohort: other/cohort.csv\nfeatures: other/features\n")
+    again = run("evaluate", tmp_path / "du", tmp_path / "ev.yaml", "--out", tmp_path / "ev2")
+    assert again.returncode == 0, again.stderr
+    tables = [(tmp_path / folder / "evaluation-predictions.csv").read_bytes() for folder in ("ev", "ev2")]
+    assert tables[0] == tables[1]
+    (tmp_path / "ev.yaml").write_text("cohort: other/cohort.csv\nfeature: other/features\n")
+    wrong = run("evaluate", tmp_path / "du", tmp_path / "ev.yaml", "--out", tmp_path / "ev3")
+    assert wrong.returncode == 2 and "ev.yaml, line 2: feature: there is no such setting" in wrong.stderr
     held_out = run("evaluate", tmp_path / "du", lab / "cohort.csv", "--features", lab / "features", "--out", tmp_path)
     assert held_out.returncode == 2 and "25 of the judged patients are among the training cases" in held_out.stderr
+
+
+@pytest.mark.parametrize(
+    ("made", "says"),
+    [
+        ({"prefix": "P"}, "external cohort: 20 of the judged patients are among the training cases"),
+        (
+            {"prefix": "X", "dimension": 9},
+            "features of the external cohort are others (cohort, external: dimension: 8, 9)",
+        ),
+        (
+            {"prefix": "X", "classes": ("positive", "negative")},
+            "classes of training are 0, 1+, 2+, 3+, those judged neg",
+        ),
+        (None, "cohort.csv: the table cannot be read"),
+    ],
+)
+def test_other_patients_who_cannot_be_judged_are_told_before_the_training(
+    made: dict[str, Any] | None, says: str, lab: Path, tmp_path: Path
+) -> None:
+    if made is not None:
+        make_cohort(tmp_path / "other", 20, seed=3, **made)
+    external = {"cohort": "other/cohort.csv", "features": "other/features"}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({**yaml.safe_load(SETTINGS), "external": external}))
+    options = ("--features", lab / "features", "--config", tmp_path / "run.yaml", "--out", tmp_path / "run")
+    done = run("crossval", lab / "cohort.csv", *options)
+    assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert not (tmp_path / "run").exists()
 
 
 def test_compare_tells_two_runs_apart_and_shows_both_in_one_figure(lab: Path, tmp_path: Path) -> None:

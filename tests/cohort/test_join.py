@@ -83,6 +83,35 @@ def test_labels_by_slide_of_several_projects_in_excel(project: Path, tmp_path: P
     assert {str(r.project) for r in joined.cohort.rows} == {str(p / "project.qpproj") for p in (project, other)}
 
 
+@pytest.mark.parametrize(
+    ("header", "rows", "sites", "covariates"),
+    [
+        ("PATIENT,HER2,ER", ("P1,3+,pos", "P2,0,neg"), ("North", "South"), ("ER",)),
+        ("PATIENT,HER2,Center", ("P1,3+,A", "P2,0,B"), ("A", "B"), ()),
+        ("PATIENT,HER2,SITE,Center", ("P1,3+,C1,A", "P2,0,C2,B"), ("C1", "C2"), ("Center",)),
+    ],
+)
+def test_the_site_is_found_by_its_usual_names_in_the_table_and_else_in_the_metadata(
+    tmp_path: Path, header: str, rows: tuple[str, ...], sites: tuple[str, str], covariates: tuple[str, ...]
+) -> None:
+    made = make_project(tmp_path / "p", {"P1.svs": {"Hospital": "North"}, "P2.svs": {"Hospital": "South"}})
+    labels = write(tmp_path / "labels.csv", header, *rows)
+    joined = her2qp.make_cohort([made], tmp_path / "o.csv", labels=labels)
+    assert tuple(row.site for row in joined.cohort.rows) == sites
+    assert joined.cohort.covariate_names == covariates
+    assert any(note.startswith("The site of a slide is its '") for note in joined.notes)
+    assert Cohort.read(tmp_path / "o.csv") == joined.cohort
+
+
+def test_a_column_beats_the_barcode_which_fills_its_gaps_unless_it_was_asked_for(tmp_path: Path) -> None:
+    names = ("TCGA-A7-A13E-01Z-00-DX1.svs", "TCGA-E2-A14V-01Z-00-DX1.svs")
+    made = make_project(tmp_path / "p", {name: {} for name in names})
+    labels = write(tmp_path / "labels.csv", "PATIENT,HER2,SITE", "TCGA-A7-A13E,3+,mine", "TCGA-E2-A14V,0,")
+    for asked, sites in ((None, ["mine", "E2"]), ("SITE", ["mine", None])):
+        joined = her2qp.make_cohort([made], tmp_path / "o.csv", labels=labels, site_column=asked)
+        assert [row.site for row in joined.cohort.rows] == sites
+
+
 def test_labels_in_the_metadata_and_where(tmp_path: Path) -> None:
     made = make_project(
         tmp_path / "p",
