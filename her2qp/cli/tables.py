@@ -79,6 +79,7 @@ def print_inspection(document: dict[str, Any]) -> None:
         if cores := image.get("tma_cores"):
             annotations += f"{', ' if annotations else ''}TMA cores {cores['present']} ({cores['missing']} missing)"
         mine = image["her2qp"]
+        run = "" if mine is None or mine["run"] is None else f"run {mine['run']}, "
         table.add_row(
             str(image["id"]),
             escape(image["name"]),
@@ -88,7 +89,7 @@ def print_inspection(document: dict[str, Any]) -> None:
             image["image_type"] or "",
             escape(annotations),
             str(image["detections"]),
-            "" if mine is None else f"run {mine['run']}, {mine['tiles']} tiles",
+            "" if mine is None else f"{run}{mine['tiles']} tiles",
         )
     console = table_console(160)
     console.print(table)

@@ -248,6 +248,8 @@ def _configure(given: dict[str, Any]) -> TrainingConfig:
     }
     chosen = _without_none(fields)
     file = source if is_config else given["config"]
+    if file is None and given["out"] is None:
+        raise typer.BadParameter("name the folder of the run", param_hint="--out")
     return make_config(**chosen) if file is None else read_config(file, **chosen)
 
 

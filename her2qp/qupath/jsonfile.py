@@ -53,7 +53,7 @@ def read_bounded(path: Path, *, max_bytes: int = MAX_JSON_BYTES) -> bytes:
 
 
 def parse_json(data: bytes, *, where: object) -> Any:
-    """Parse UTF-8 JSON so that :func:`to_gson` can give the same text back.
+    """Parse UTF-8 JSON so that :func:`to_gson` can give the same text back, but for a byte order mark.
 
     Raises
     ------
@@ -61,7 +61,7 @@ def parse_json(data: bytes, *, where: object) -> Any:
         It is not JSON, not UTF-8, or nested more deeply than any file of QuPath.
     """
     try:
-        value = json.loads(data.decode("utf-8"), parse_float=_Literal, parse_constant=_Literal)
+        value = json.loads(data.decode("utf-8-sig"), parse_float=_Literal, parse_constant=_Literal)
     except RecursionError:
         raise _too_deep(where) from None
     except UnicodeDecodeError as error:

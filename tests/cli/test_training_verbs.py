@@ -279,6 +279,6 @@ def test_bad_input_gets_one_clear_sentence(
 
 def test_options_without_a_place_to_write_are_refused(lab: Path) -> None:
     done = run("crossval", lab / "cohort.csv", "--features", lab / "features")
-    assert done.returncode == 2 and "output: is missing" in done.stderr
+    assert done.returncode == 2 and "--out" in done.stderr and "name the folder of the run" in done.stderr
     done = run("crossval", lab / "run.yaml", "--config", lab / "run.yaml")
     assert done.returncode == 2 and "give the configuration once" in done.stderr

@@ -91,6 +91,18 @@ def test_objects_go_out_and_come_back(example: Path, suffix: str) -> None:
     assert again.returncode == 0 and "Added 0" in again.stdout and contents(example / "project") == before
 
 
+def test_tiles_of_a_result_come_back_after_it_was_cleared(example: Path) -> None:
+    project, file = example / "project", example / "out.geojson"
+    assert run("score", project, "--backend", "native").returncode == 0
+    (tiles,) = (image["her2qp"]["tiles"] for image in json.loads(run("inspect", project, "--json").stdout)["images"])
+    assert run("export", project, file).returncode == 0
+    assert run("clear", project, "--backend", "native").returncode == 0
+    back = run("import", project, file, "--image", "slide ä 1.svs", "--backend", "native")
+    assert f"Added {tiles} " in back.stdout, back.stderr
+    inspected = run("inspect", project).stdout
+    assert f"{tiles} tiles" in inspected and "None" not in inspected
+
+
 def test_doctor_and_help_and_version_work() -> None:
     assert run_alone("--version").stdout.startswith("her2qp ")
     assert "QuPath" in run("doctor").stdout

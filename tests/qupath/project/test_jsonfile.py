@@ -38,6 +38,10 @@ def test_half_a_surrogate_pair_is_kept_as_an_escape() -> None:
     assert to_gson(parse_json(b'"\\ud83d"', where="x")) == b'"\\ud83d"'
 
 
+def test_a_byte_order_mark_is_passed_over_as_gson_does() -> None:
+    assert parse_json(b'\xef\xbb\xbf{"a": 1}', where="x") == {"a": 1}
+
+
 @pytest.mark.parametrize(
     "data",
     [b"", b"{", b"\xff\xfe", b"[" * 200_000, b'{"a":' * 50_000, b"9" * 10_000, b'{"a": 1} x'],
