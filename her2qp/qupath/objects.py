@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 DESCRIPTION_KEY = "ANNOTATION_DESCRIPTION"
 """Metadata key under which QuPath keeps an annotation's description."""
 
+OBJECT_ID_KEY = "Object ID"
+"""Metadata key under which QuPath's data files keep an object's id."""
+
 CASE_ID_KEYS = ("Case ID", "Unique ID")
 """Metadata keys under which QuPath keeps whose tissue a TMA core is, the second before 0.4."""
 

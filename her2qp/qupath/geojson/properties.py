@@ -9,7 +9,7 @@ from typing import Any
 
 from her2qp.errors import GeoJSONError, InvalidEditError
 from her2qp.qupath.classes import PathClass, default_color, pack_rgb, unpack_rgb
-from her2qp.qupath.objects import ObjectType
+from her2qp.qupath.objects import OBJECT_ID_KEY, ObjectType
 
 LEGACY_TYPES = {
     "PathAnnotationObject": ObjectType.ANNOTATION,
@@ -160,7 +160,7 @@ def _number(name: str, value: object, where: object) -> float:
 
 
 def decode_texts(value: object, where: object) -> dict[str, str]:
-    """Metadata: texts by name; other plain values become texts.
+    """Metadata: texts by name; other plain values become texts. An object's id is none: QuPath 0.3 takes it for that.
 
     Raises
     ------
@@ -171,4 +171,6 @@ def decode_texts(value: object, where: object) -> dict[str, str]:
         return {}
     if not isinstance(value, dict) or any(isinstance(text, dict | list) for text in value.values()):
         raise GeoJSONError("its metadata is not an object of texts", where=where)
-    return {key: text if isinstance(text, str) else str(text) for key, text in value.items() if text is not None}
+    texts = {key: text if isinstance(text, str) else str(text) for key, text in value.items() if text is not None}
+    texts.pop(OBJECT_ID_KEY, None)
+    return texts

@@ -19,8 +19,9 @@ from numpy.typing import NDArray
 
 from her2qp.qupath import uuids
 from her2qp.qupath.java import Run
-from her2qp.qupath.native.records import OBJECT_ID_KEY, Record, read_record
+from her2qp.qupath.native.records import Record, read_record
 from her2qp.qupath.native.values import stored_id
+from her2qp.qupath.objects import OBJECT_ID_KEY
 
 _TOP = uuid5(NAMESPACE_URL, "her2qp:place-in-hierarchy")
 

@@ -11,11 +11,11 @@ from her2qp.qupath.native import schema
 from her2qp.qupath.native.cursor import get_primitive
 from her2qp.qupath.native.entries import Entry
 from her2qp.qupath.native.measurements import make_default_list, make_float_list
-from her2qp.qupath.native.records import COLOR, NAME, OBJECT_ID_KEY, TYPES, Record
+from her2qp.qupath.native.records import COLOR, NAME, TYPES, Record
 from her2qp.qupath.native.roi_nodes import make_roi_node, read_roi
 from her2qp.qupath.native.values import Memo, integer_of, is_true, parse_id, text_of
 from her2qp.qupath.native.vocabulary import Vocabulary
-from her2qp.qupath.objects import ObjectType, PathObject
+from her2qp.qupath.objects import OBJECT_ID_KEY, ObjectType, PathObject
 
 _CLASSES = {kind: name for name, kind in TYPES.items()}
 

@@ -24,9 +24,6 @@ TYPES = {
 }
 """Java class to type of object; the root is none of them."""
 
-OBJECT_ID_KEY = "Object ID"
-"""Metadata key under which QuPath keeps an object's id."""
-
 NAME, COLOR = 0, 1
 """Items of the name and the colour, the same in all objects."""
 

@@ -19,10 +19,10 @@ from her2qp.qupath.native.entries import Entry, RunEntry
 from her2qp.qupath.native.index import Index
 from her2qp.qupath.native.measurements import check_names
 from her2qp.qupath.native.path_objects import make_object
-from her2qp.qupath.native.records import COLOR, NAME, OBJECT_ID_KEY, read_record
+from her2qp.qupath.native.records import COLOR, NAME, read_record
 from her2qp.qupath.native.values import Memo, is_true
 from her2qp.qupath.native.vocabulary import Vocabulary
-from her2qp.qupath.objects import ImagePlane, ObjectType, PathObject, Roi, RoiKind, TileTable
+from her2qp.qupath.objects import OBJECT_ID_KEY, ImagePlane, ObjectType, PathObject, Roi, RoiKind, TileTable
 from her2qp.qupath.rois import rectangle
 from her2qp.qupath.tiletables import is_too_sparse
 

@@ -13,7 +13,8 @@ from her2qp.qupath.classes import PathClass
 from her2qp.qupath.java import Instance, Item, JavaArray, JavaString
 from her2qp.qupath.native import schema
 from her2qp.qupath.native.containers import list_texts, list_values
-from her2qp.qupath.native.records import OBJECT_ID_KEY, Record
+from her2qp.qupath.native.records import Record
+from her2qp.qupath.objects import OBJECT_ID_KEY
 
 _UUID = re.compile(r"([0-9a-fA-F]+)-([0-9a-fA-F]+)-([0-9a-fA-F]+)-([0-9a-fA-F]+)-([0-9a-fA-F]+)")
 _UUID_GROUPS = (32, 16, 16, 16, 48)

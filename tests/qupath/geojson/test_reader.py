@@ -132,6 +132,11 @@ def test_raw_nan_of_version_0_4(tmp_path: Path) -> None:
     assert math.isnan(obj.measurements["a"])
 
 
+def test_an_id_among_the_metadata_is_none() -> None:
+    shape = {"type": "Point", "coordinates": [1, 2]}
+    assert from_feature(feature(shape, metadata={"a": "b", "Object ID": str(UUID(int=3))})).metadata == {"a": "b"}
+
+
 def test_ellipse_plane_colour_lock_and_metadata() -> None:
     shape = TRIANGLE | {"isEllipse": True, "plane": {"c": 1, "z": 2, "t": 3}}
     obj = from_feature(feature(shape, color=[1, 2, 3, 255], isLocked=True, metadata={"a": "b", "n": 1}, name="x"))

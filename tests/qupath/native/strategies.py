@@ -11,8 +11,7 @@ from shapely import GeometryCollection, LineString, MultiLineString, MultiPoint,
 
 from her2qp.errors import InvalidEditError
 from her2qp.qupath.classes import PathClass
-from her2qp.qupath.native.records import OBJECT_ID_KEY
-from her2qp.qupath.objects import ImagePlane, ObjectType, PathObject, Roi, RoiKind, TileTable
+from her2qp.qupath.objects import OBJECT_ID_KEY, ImagePlane, ObjectType, PathObject, Roi, RoiKind, TileTable
 from her2qp.qupath.rois import ellipse, make_roi
 
 coordinates = st.integers(-(2**20), 2**20).map(lambda n: n / 8)
