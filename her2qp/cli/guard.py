@@ -36,10 +36,12 @@ def guarded(*, as_json: bool = False, interrupted: str = _INTERRUPTED) -> Iterat
         yield
     except Her2qpError as error:
         _leave(str(error), type(error).__name__, as_json)
+    except BrokenPipeError:  # `her2qp inspect | head`
+        raise
     except OSError as error:
-        if error.filename is None:
-            raise
-        _leave(f"{error.filename}: {error.strerror}", type(error).__name__, as_json)
+        is_output = error.filename is None
+        where = "the output" if is_output else error.filename
+        _leave(f"{where}: {error.strerror or error}", type(error).__name__, as_json and not is_output)
     except KeyboardInterrupt:
         typer.echo(interrupted, err=True)
         raise typer.Exit(INTERRUPTED) from None

@@ -279,6 +279,15 @@ def test_places_to_export_to(example: Path) -> None:
     expect_sentence(example, "File name too long", *export, example / ("x" * 300 + ".csv"))
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_output_that_cannot_be_written(example: Path) -> None:
+    words = [sys.executable, "-m", "her2qp", "inspect", str(example / "project"), "--json"]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(words, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300, check=False)
+    assert done.returncode != 0
+    assert "her2qp: the output: No space left on device" in done.stderr and "Traceback" not in done.stderr
+
+
 def test_another_file_in_the_place_of_the_project(example: Path) -> None:
     expect_sentence(example, "not a QuPath project (.qpproj)", "inspect", example / SLIDE)
     expect_sentence(example, "not a QuPath project (.qpproj)", "score", qpdata(example))
