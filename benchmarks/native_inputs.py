@@ -17,8 +17,8 @@ from her2qp.qupath.classes import PathClass
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.java import MixedRun
 from her2qp.qupath.native.qpdata import QpData
-from her2qp.qupath.native.records import OBJECT_ID_KEY, read_record
-from her2qp.qupath.objects import ObjectType, PathObject, TileTable
+from her2qp.qupath.native.records import read_record
+from her2qp.qupath.objects import OBJECT_ID_KEY, ObjectType, PathObject, TileTable
 from her2qp.qupath.rois import make_roi
 
 N_MEASUREMENTS = 8
