@@ -19,6 +19,7 @@ from her2qp.qupath.java.graph import (
     Node,
     Value,
 )
+from her2qp.qupath.java.knownclasses import KnownClasses
 from her2qp.qupath.java.knownruns import KnownRun
 from her2qp.qupath.java.mixedruns import MixedRun
 from her2qp.qupath.java.runs import Layout, Rows, Run, expand_runs, first_rows
@@ -37,6 +38,7 @@ __all__ = [
     "Item",
     "JavaArray",
     "JavaString",
+    "KnownClasses",
     "KnownRun",
     "Layout",
     "MixedRun",

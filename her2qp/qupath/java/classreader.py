@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import struct
-from typing import Protocol
 
 from her2qp.qupath.java.bytereader import ByteReader
 from her2qp.qupath.java.graph import ClassDesc, Field, JavaString, Node
+from her2qp.qupath.java.handles import HandleTable
+from her2qp.qupath.java.knownclasses import Described, KnownClasses
 from her2qp.qupath.java.protocol import (
     PRIMITIVE_SIZES,
     TC_CLASSDESC,
@@ -36,16 +37,6 @@ _LONG = struct.Struct(">Q")
 _UID_FLAGS_AND_COUNT = struct.Struct(">qBH")
 
 
-class Handles(Protocol):
-    """What back references are looked up in."""
-
-    def add(self, node: Node) -> None:
-        """Give the next handle to a node."""
-
-    def __getitem__(self, handle: int) -> Node:
-        """The node of a handle; KeyError if there is none."""
-
-
 class ClassReader(ByteReader):
     """Reads descriptors, and what is in them: strings and references.
 
@@ -55,12 +46,29 @@ class ClassReader(ByteReader):
         See :class:`ByteReader`.
     handles
         Where new nodes are numbered and back references looked up.
+    classes
+        Those that the stream may share with others.
+
+    Attributes
+    ----------
+    found
+        The classes of the stream so far, in order.
     """
 
-    def __init__(self, data: bytes, handles: Handles, position: int = 0, where: object = None) -> None:
+    def __init__(
+        self,
+        data: bytes,
+        handles: HandleTable,
+        position: int = 0,
+        where: object = None,
+        classes: KnownClasses | None = None,
+    ) -> None:
         super().__init__(data, position, where)
         self.handles = handles
-        self.classes: list[ClassDesc] = []
+        self.found: dict[ClassDesc, None] = {}
+        self._shared = KnownClasses() if classes is None else classes
+        self._described: list[Described] = []
+        self._references: list[tuple[int, Described]] = []
 
     def look_up(self) -> Node:
         """Take a handle; its node."""
@@ -98,10 +106,24 @@ class ClassReader(ByteReader):
         return self._read_chain()
 
     def _read_chain(self) -> ClassDesc:
+        start = self.position
         tag = self.next()
         if tag == TC_REFERENCE:
             return self._known_class()
+        known, end = self._shared.find(self.data, start, self.handles, self.found)
+        if known is None:
+            desc = self._read_new_chain(tag)
+            self._shared.learn(self.data, start, self.position, self._references, self._described)
+            return desc
+        self.position = end
+        for node in known.nodes:
+            self.handles.add(node)
+        self.found.update(dict.fromkeys(known.classes))
+        return known.classes[0]
+
+    def _read_new_chain(self, tag: int) -> ClassDesc:
         chain: list[ClassDesc] = []
+        self._described, self._references = [], []
         while tag == TC_CLASSDESC:
             self._append(chain, self._read_new_class_desc())
             tag = self.next()
@@ -120,6 +142,7 @@ class ClassReader(ByteReader):
         known = self.look_up()
         if not isinstance(known, ClassDesc):
             raise self.error("is damaged: a reference to a class is none", at=self.position - 4)
+        self._references.append((self.position - 4, known))
         return known
 
     def _append(self, chain: list[ClassDesc], desc: ClassDesc) -> None:
@@ -135,7 +158,8 @@ class ClassReader(ByteReader):
         uid, flags, n_fields = self.unpack(_UID_FLAGS_AND_COUNT)
         desc = ClassDesc(name, uid, flags)
         self.handles.add(desc)
-        self.classes.append(desc)
+        self.found[desc] = None
+        self._described.append(desc)
         if n_fields:
             desc.fields = self._read_fields(name, n_fields)
         if self.next() != TC_ENDBLOCKDATA:
@@ -158,8 +182,15 @@ class ClassReader(ByteReader):
             return Field(code, name)
         if code not in ("L", "["):
             raise self.error(f"is damaged: a field of type {code!r}")
+        return Field(code, name, self._read_signature(name))
+
+    def _read_signature(self, name: str) -> JavaString:
         tag = self.next()
         signature = self.look_up() if tag == TC_REFERENCE else self.read_string(tag) if tag == TC_STRING else None
         if not isinstance(signature, JavaString):
             raise self.error(f"is damaged: field {name!r} without a type")
-        return Field(code, name, signature)
+        if tag == TC_REFERENCE:
+            self._references.append((self.position - 4, signature))
+        else:
+            self._described.append(signature)
+        return signature

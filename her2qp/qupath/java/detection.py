@@ -14,18 +14,18 @@ from her2qp.qupath.java.handles import HandleTable
 from her2qp.qupath.java.knownruns import KnownRun
 from her2qp.qupath.java.mixedruns import MixedRun
 from her2qp.qupath.java.protocol import TC_OBJECT, TC_REFERENCE
-from her2qp.qupath.java.runs import Layout, Run, first_rows, read_record
+from her2qp.qupath.java.runs import Layout, Run, read_record
 from her2qp.qupath.java.tracing import trace_layout
-from her2qp.qupath.java.uniformruns import Records, UniformRun
+from her2qp.qupath.java.uniformruns import UniformRun, find_alike
 
 MIN_ROWS = 8
-"""Fewer records after the first two are not taken as a run."""
+"""Fewer records of one length after the first are not taken as a run."""
+
+_HEADS_AHEAD = 32
+"""Records that differ in length are read one by one where fewer can follow, as with annotations: that is faster."""
 
 _MAX_TARGETS = 1 << 10
 """Records that refer to more objects than these are not alike."""
-
-_BYTES_AT_ONCE = 1 << 17
-"""Records are compared in parts that a processor's cache holds."""
 
 _OBJECT_OF_KNOWN_CLASS = bytes((TC_OBJECT, TC_REFERENCE))
 _HEAD = 6
@@ -56,7 +56,6 @@ class RunFinder:
         self._bytes = np.frombuffer(data, dtype=np.uint8)
         self._forms: dict[bytes, KnownForms] = {}
         self._layouts: dict[bytes, Layout] = {}
-        self._last: dict[bytes, tuple[int, int]] = {}
 
     def __call__(self, content: list[Item], start: int, end: int) -> int:
         """Take the records that follow one and are alike, or as long as they please but of known forms.
@@ -77,16 +76,13 @@ class RunFinder:
         head = self._data[start : start + _HEAD]
         if not self._data.startswith(head, end) or size > MAX_RECORD or not head.startswith(_OBJECT_OF_KNOWN_CLASS):
             return 0
-        last = self._layouts.get(head)
-        is_second = self._last.get(head) == (start, size) or (last is not None and len(last.record) == size)
-        self._last[head] = end, size
         targets: dict[int, Node] = {}
         run = (
             self._known_run(end)
-            or (self._uniform_run(head, end, size, targets) if is_second else None)
+            or self._uniform_run(head, start, end, targets)
             or self._mixed_run(head, start, end, targets)
         )
-        if run is None or (isinstance(run, MixedRun) and run.is_uniform and not is_second):
+        if run is None or (isinstance(run, MixedRun) and run.is_uniform and not self._has_heads_every(size, head, end)):
             return 0  # after one record more, those of one length are taken for a uniform run
         content.append(run)
         self._handles.skip(run, content)
@@ -104,18 +100,28 @@ class RunFinder:
                     return known.run.moved(forms, targets)
         return None
 
-    def _uniform_run(self, head: bytes, end: int, size: int, targets: dict[int, Node]) -> UniformRun | None:
-        """Take the records after an object that have its length, if there is a head wherever they would begin."""
-        if not all(self._data.startswith(head, end + row * size) for row in range(MIN_ROWS)):
+    def _uniform_run(self, head: bytes, start: int, end: int, targets: dict[int, Node]) -> UniformRun | None:
+        """Take the records after an object that have its length, or that of the last run of its class."""
+        layout = self._layouts.get(head)
+        if self._has_heads_every(end - start, head, end):
+            layout = self._layout(head, self._data[start:end])
+        elif layout is None or not self._has_heads_every(len(layout.record), head, end):
             return None
-        layout = self._layout(head, self._data[end - size : end])
         if layout is None:
             return None
+        size = len(layout.record)
         n_rows = (len(self._data) - end) // size
         records = self._bytes[end : end + n_rows * size].reshape(n_rows, size)
-        run = UniformRun(layout, records[: _count_alike(layout, records)], targets)
+        n_rows, constants = find_alike(layout, records)
+        if n_rows < MIN_ROWS:
+            return None
+        run = UniformRun(layout, records[:n_rows], targets, constants)
         n_rows = self._resolve(run, targets)
         return run.take(slice(n_rows)) if n_rows >= MIN_ROWS else None
+
+    def _has_heads_every(self, size: int, head: bytes, place: int) -> bool:
+        """Whether enough records of one length can begin at a place."""
+        return all(self._data.startswith(head, place + row * size) for row in range(MIN_ROWS))
 
     def _mixed_run(self, head: bytes, start: int, end: int, targets: dict[int, Node]) -> MixedRun | None:
         """Take the records of known forms after an object, whose form becomes known too."""
@@ -136,7 +142,7 @@ class RunFinder:
 
     def _has_heads(self, head: bytes, place: int) -> bool:
         """Whether enough records can begin at a place and after it, each within reach of the one before."""
-        for _ in range(MIN_ROWS):
+        for _ in range(_HEADS_AHEAD):
             place = self._data.find(head, place, place + MAX_RECORD) + 1
             if not place:
                 return False
@@ -179,8 +185,7 @@ class RunFinder:
         for part in run.parts:
             targets.update((part.layout.handle_at(slot), slot.target) for slot in part.layout.class_slots)
             for slot in part.layout.slots:
-                for handle, index in first_rows(part.handles_at(slot)).items():
-                    row = int(part.numbers[index])
+                for handle, row in part.first_rows(slot).items():
                     if row >= n_rows:
                         break
                     if handle not in targets and not self._add_target(handle, targets):
@@ -196,18 +201,3 @@ class RunFinder:
             return False
         targets[handle] = node
         return True
-
-
-def _count_alike(layout: Layout, records: Records) -> int:
-    """Number of leading records with the structure of the layout."""
-    size = len(layout.record)
-    template = np.frombuffer(layout.record, dtype=np.uint8) & layout.structure
-    at_once = min(len(records), max(1, _BYTES_AT_ONCE // size))
-    mask, expected = (np.frombuffer(one.tobytes() * at_once, dtype=np.uint8) for one in (layout.structure, template))
-    for start in range(0, len(records), max(1, at_once)):
-        found = records[start : start + at_once].reshape(-1)
-        differs = (found & mask[: len(found)]) != expected[: len(found)]
-        place = int(differs.argmax())
-        if differs[place]:
-            return start + place // size
-    return len(records)

@@ -107,6 +107,13 @@ class ClassDesc:
         return bool(self.flags & SC_WRITE_METHOD)
 
     @cached_property
+    def spelling(self) -> str:
+        """The fields as ``code name [signature]``, separated by commas."""
+        return ", ".join(
+            f"{f.code} {f.name}" + ("" if f.signature is None else f" {f.signature.text}") for f in self.fields
+        )
+
+    @cached_property
     def primitives(self) -> struct.Struct:
         """Big-endian layout of the primitive fields."""
         return struct.Struct(">" + "".join(_STRUCT_CODES[f.code] for f in self.fields if f.code in PRIMITIVE_SIZES))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from bisect import bisect_right
+from typing import TYPE_CHECKING
 
 from her2qp.qupath.java.graph import Item, Node
 from her2qp.qupath.java.protocol import FIRST_HANDLE
-from her2qp.qupath.java.runs import Run
+
+if TYPE_CHECKING:
+    from her2qp.qupath.java.runs import Run
 
 
 class SkippedRun:
@@ -52,24 +55,30 @@ class SkippedRun:
 
 
 class HandleTable(dict[int, Node]):
-    """Nodes of a stream by their handles; those of runs are built when they are asked for."""
+    """Nodes of a stream by their handles; those of runs are built when they are asked for.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    next_handle
+        The handle of the next node.
+    """
+
+    def __init__(self, next_handle: int = FIRST_HANDLE) -> None:
         super().__init__()
-        self._next = FIRST_HANDLE
+        self.next_handle = next_handle
         self._firsts: list[int] = []
         self._runs: list[SkippedRun] = []
 
     def add(self, node: Node) -> None:
         """Give the next handle to a node."""
-        self[self._next] = node
-        self._next += 1
+        self[self.next_handle] = node
+        self.next_handle += 1
 
     def skip(self, run: Run, content: list[Item]) -> None:
         """Give the next handles to the nodes of a run that is part of `content`."""
-        self._firsts.append(self._next)
+        self._firsts.append(self.next_handle)
         self._runs.append(SkippedRun(run, content))
-        self._next += run.n_handles
+        self.next_handle += run.n_handles
 
     def __missing__(self, handle: int) -> Node:
         number = bisect_right(self._firsts, handle) - 1

@@ -83,6 +83,10 @@ class FormRows:
         """See :meth:`~her2qp.qupath.java.runs.Rows.handles_at`."""
         return at_every_byte(self._data, ">u4")[self.places(slot.offset)].astype(np.uint32)
 
+    def first_rows(self, slot: Slot) -> dict[int, int]:
+        """See :meth:`~her2qp.qupath.java.runs.Rows.first_rows`."""
+        return {handle: int(self.numbers[row]) for handle, row in first_rows(self.handles_at(slot)).items()}
+
     def text_sizes(self, text: JavaString) -> NDArray[np.int64]:
         """See :meth:`~her2qp.qupath.java.runs.Rows.text_sizes`."""
         return self._lengths_at(self.layout.payloads[text])

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from her2qp.errors import DataFileError, UnsupportedDataError
-from her2qp.qupath.java.classreader import UNSUPPORTED_TAGS, ClassReader, Handles
+from her2qp.qupath.java.classreader import UNSUPPORTED_TAGS, ClassReader
 from her2qp.qupath.java.graph import (
     ANY_NUMBER,
     ClassData,
@@ -24,6 +24,8 @@ from her2qp.qupath.java.graph import (
     Step,
     Value,
 )
+from her2qp.qupath.java.handles import HandleTable
+from her2qp.qupath.java.knownclasses import KnownClasses
 from her2qp.qupath.java.protocol import (
     TC_ARRAY,
     TC_BLOCKDATA,
@@ -42,7 +44,6 @@ _NO_STEPS: Iterator[Step] = iter(())
 _BLOCKS = (TC_BLOCKDATA, TC_BLOCKDATALONG)
 _BLOCK_BYTES = (bytes([TC_BLOCKDATA]), bytes([TC_BLOCKDATALONG]))
 _STRINGS = (TC_STRING, TC_LONGSTRING)
-_SIMPLE = (bytes([TC_REFERENCE]), bytes([TC_STRING]))
 
 
 class StreamReader(ClassReader):
@@ -50,7 +51,7 @@ class StreamReader(ClassReader):
 
     Parameters
     ----------
-    data, handles, position, where
+    data, handles, position, where, classes
         See :class:`ClassReader`.
     take_run
         Asked when one object in an annotation follows another: takes the second and what follows it as a run (given
@@ -60,13 +61,14 @@ class StreamReader(ClassReader):
     def __init__(
         self,
         data: bytes,
-        handles: Handles,
+        handles: HandleTable,
         *,
         position: int = 0,
         where: object = None,
+        classes: KnownClasses | None = None,
         take_run: Callable[[list[Item], int, int], int] | None = None,
     ) -> None:
-        super().__init__(data, handles, position, where)
+        super().__init__(data, handles, position, where, classes)
         self._take_run = take_run
 
     def read(self) -> list[Item]:
@@ -95,39 +97,40 @@ class StreamReader(ClassReader):
                     values, missing, steps, parts, start = stack.pop()
                     if missing < 0 and take_run is not None and position < end and data[position] == TC_OBJECT:
                         position += take_run(values, begin, position)
-            self.position = position + 1
             if position >= end:
+                self.position = position + 1
                 if position == end and not stack:
                     return values
                 raise self.early_end()
             tag = data[position]
-            if tag == TC_REFERENCE:
-                values.append(self._read_reference())
-                position += 5
-            elif tag == TC_OBJECT:
-                node = Instance(self.read_class_desc(), [])
-                stack.append((values, missing - 1, steps, parts, start))
-                missing, steps, parts, start = 1, iter(self._steps_of(node.desc)), node.parts, position
-                add(node)
-                values.append(node)
-                position = self.position
-            elif tag == TC_ARRAY:
-                array, elements, length = self._begin_array()
-                values.append(array)
-                if length:
-                    stack.append((values, missing - 1, steps, parts, start))
-                    values, missing, steps, start = elements, length + 1, _NO_STEPS, position
-                position = self.position
-            elif tag == TC_ENDBLOCKDATA and missing < 0 and stack:
-                missing = 1
-                position += 1
-            elif tag == TC_NULL:
+            missing -= 1
+            if tag == TC_NULL:
                 values.append(None)
                 position += 1
+            elif tag == TC_ENDBLOCKDATA and missing < ANY_NUMBER and stack:
+                missing = 0
+                position += 1
             else:
-                values.append(self._read_blocks(tag) if tag in _BLOCKS and missing < 0 else self._read_other(tag))
+                self.position = position + 1
+                if tag == TC_REFERENCE:
+                    values.append(self._read_reference())
+                elif tag == TC_OBJECT:
+                    node = Instance(self.read_class_desc(), [])
+                    stack.append((values, missing, steps, parts, start))
+                    missing, steps, parts, start = 0, iter(self._steps_of(node.desc)), node.parts, position
+                    add(node)
+                    values.append(node)
+                elif tag == TC_ARRAY:
+                    array, elements, length = self._begin_array()
+                    values.append(array)
+                    if length:
+                        stack.append((values, missing, steps, parts, start))
+                        values, missing, steps, start = elements, length, _NO_STEPS, position
+                elif tag in _BLOCKS and missing < ANY_NUMBER:
+                    values.append(self._read_blocks(tag))
+                else:
+                    values.append(self._read_other(tag))
                 position = self.position
-            missing -= 1
 
     def _steps_of(self, desc: ClassDesc) -> tuple[Step, ...]:
         try:
@@ -136,29 +139,20 @@ class StreamReader(ClassReader):
             raise self.error(error.what, unsupported=isinstance(error, UnsupportedDataError)) from None
 
     def _begin_array(self) -> tuple[JavaArray, list[Value], int]:
-        """An array, where the objects in it belong, and how many are still to be read."""
-        desc = self.read_class_desc()
-        size = desc.element_size
+        """An array, where the objects in it belong, and how many there are to be read."""
         elements: list[Value] = []
-        node = JavaArray(desc, elements)
+        node = JavaArray(self.read_class_desc(), elements)
         self.handles.add(node)
+        size = node.desc.element_size
         length = self.length()
         if size:
             node.elements = self.take(length * size)
             return node, elements, 0
         if size is None:
-            raise self.error(f"is damaged: an array of class {desc.name!r}")
+            raise self.error(f"is damaged: an array of class {node.desc.name!r}")
         if length > len(self.data) - self.position:
             raise self.error(f"ends early: an array of {length} objects does not fit")
-        while length and self.data[self.position : self.position + 1] in _SIMPLE:
-            elements.append(self._read_simple())
-            length -= 1
         return node, elements, length
-
-    def _read_simple(self) -> Value:
-        """Read a string or a reference, of which most arrays consist."""
-        tag = self.next()
-        return self._read_reference() if tag == TC_REFERENCE else self.read_string(tag)
 
     def _read_other(self, tag: int) -> Value:
         """Read a string, a value that is rare, or one that is damaged."""

@@ -20,13 +20,17 @@ from numpy.typing import NDArray
 
 from her2qp.errors import DataFileError
 from her2qp.qupath.java.graph import Instance, Item, JavaArray, JavaString, Node
+from her2qp.qupath.java.handles import HandleTable
 from her2qp.qupath.java.reader import StreamReader
+
+OWN_HANDLES = 1 << 31
+"""First handle of what is in a record while it is read or written alone: none of a real stream is as high."""
 
 _FEW = 32
 """Up to so many distinct handles are found faster one after the other than by sorting."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Slot:
     """A back reference in a record: where its four bytes are, and what it refers to in the template."""
 
@@ -139,6 +143,9 @@ class Rows(Protocol):
     def handles_at(self, slot: Slot) -> NDArray[np.uint32]:
         """Handles in a slot, shape (n,), uint32."""
 
+    def first_rows(self, slot: Slot) -> dict[int, int]:
+        """The handles that occur in a slot, each with the place in the run of the first record that has it."""
+
     def text_sizes(self, text: JavaString) -> NDArray[np.int64]:
         """Bytes of a string of the layout's template, shape (n,)."""
 
@@ -216,17 +223,14 @@ class Run:  # no ABC: every item of a file is asked whether it is a run, which i
         return read_record(self.record(row), self.targets.__getitem__)
 
 
-class _RecordHandles:
+class _RecordHandles(HandleTable):
     """Handles while one record is read alone: its own objects, and whatever it refers to outside it."""
 
     def __init__(self, look_up: Callable[[int], Node]) -> None:
-        self.own: list[Node] = []
+        super().__init__(OWN_HANDLES)
         self._look_up = look_up
 
-    def add(self, node: Node) -> None:
-        self.own.append(node)
-
-    def __getitem__(self, handle: int) -> Node:
+    def __missing__(self, handle: int) -> Node:
         return self._look_up(handle)
 
 
@@ -254,7 +258,7 @@ def read_record(record: bytes, look_up: Callable[[int], Node]) -> tuple[Instance
     content = StreamReader(record, handles).read()
     if len(content) != 1 or not isinstance(content[0], Instance):
         raise DataFileError("a record of a run is not one object")
-    return content[0], handles.own
+    return content[0], list(handles.values())
 
 
 def expand_runs(content: list[Item]) -> list[Item]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from her2qp.qupath.java.detection import RunFinder
 from her2qp.qupath.java.graph import ClassDesc, Item
 from her2qp.qupath.java.handles import HandleTable
+from her2qp.qupath.java.knownclasses import KnownClasses
 from her2qp.qupath.java.knownruns import KnownRun
 from her2qp.qupath.java.protocol import MAGIC
 from her2qp.qupath.java.reader import StreamReader
@@ -29,7 +30,13 @@ class Stream:
     classes: list[ClassDesc]
 
 
-def read_stream(data: bytes, *, where: object = None, known: Iterable[KnownRun] = ()) -> Stream:
+def read_stream(
+    data: bytes,
+    *,
+    where: object = None,
+    known: Iterable[KnownRun] = (),
+    classes: KnownClasses | None = None,
+) -> Stream:
     """Parse a stream.
 
     Parameters
@@ -40,6 +47,8 @@ def read_stream(data: bytes, *, where: object = None, known: Iterable[KnownRun] 
         What to call it in errors.
     known
         Runs that it is likely to have.
+    classes
+        Classes that it may share with other streams; then they must not be changed.
 
     Raises
     ------
@@ -50,9 +59,9 @@ def read_stream(data: bytes, *, where: object = None, known: Iterable[KnownRun] 
     """
     handles = HandleTable()
     finder = RunFinder(data, handles, known)
-    reader = StreamReader(data, handles, position=len(MAGIC), where=where, take_run=finder)
+    reader = StreamReader(data, handles, position=len(MAGIC), where=where, classes=classes, take_run=finder)
     if data[: len(MAGIC)] != MAGIC:
         raise reader.error("is not a Java object stream", at=0)
     contents = reader.read()
     handles.settle()
-    return Stream(contents, reader.classes)
+    return Stream(contents, list(reader.found))

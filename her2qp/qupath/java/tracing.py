@@ -7,18 +7,15 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from her2qp.qupath.java.graph import ClassDesc, Instance, Node
-from her2qp.qupath.java.runs import Layout, Slot
+from her2qp.qupath.java.runs import OWN_HANDLES, Layout, Slot
 from her2qp.qupath.java.writer import StreamWriter
-
-_OWN_HANDLES = 1 << 31
-"""First handle of a record's own objects while it is written alone: none of a real stream is as high."""
 
 
 class RecordTracer(StreamWriter):
     """Writes one object and remembers where payloads and references lie."""
 
     def __init__(self, shared: Mapping[int, Node]) -> None:
-        super().__init__({node: handle for handle, node in shared.items()}, _OWN_HANDLES)
+        super().__init__({node: handle for handle, node in shared.items()}, OWN_HANDLES)
         self.spans: list[tuple[int, int]] = []
         self.payloads: dict[object, int] = {}
         self.slots: list[Slot] = []
@@ -55,15 +52,15 @@ def trace_layout(template: Instance, shared: Mapping[int, Node]) -> Layout | Non
     tracer = RecordTracer(shared)
     tracer.drive(_only(template))
     slots, class_slots = tuple(tracer.slots), tuple(tracer.class_slots)
-    if any(tracer.handles[slot.target] >= _OWN_HANDLES for slot in slots + class_slots):
+    if any(tracer.handles[slot.target] >= OWN_HANDLES for slot in slots + class_slots):
         return None
-    if any(isinstance(node, ClassDesc) and handle >= _OWN_HANDLES for node, handle in tracer.handles.items()):
+    if any(isinstance(node, ClassDesc) and handle >= OWN_HANDLES for node, handle in tracer.handles.items()):
         return None
     record = b"".join(tracer.pieces)
     structure = np.full(len(record), 0xFF, dtype=np.uint8)
     for start, size in [*tracer.spans, *((slot.offset, 4) for slot in slots)]:
         structure[start : start + size] = 0
-    n_handles = tracer.next_handle - _OWN_HANDLES
+    n_handles = tracer.next_handle - OWN_HANDLES
     return Layout(template, record, structure, tracer.payloads, slots, class_slots, n_handles)
 
 

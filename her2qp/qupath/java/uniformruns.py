@@ -10,13 +10,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from her2qp.qupath.java.graph import ClassDesc, JavaArray, JavaString, Node
-from her2qp.qupath.java.runs import Layout, Run, Slot
+from her2qp.qupath.java.runs import Layout, Run, Slot, first_rows
 
 Records: TypeAlias = NDArray[np.uint8]
 """One row a record, shape (n, size), uint8."""
 
-_BYTES_AT_ONCE = 2**18
-"""Records are rewritten in parts that a processor's cache holds, each of their fields in turn."""
+_BYTES_AT_ONCE = 1 << 17
+"""Records are compared and rewritten in parts that a processor's cache holds."""
+
+_FIRST_ROWS = 32
+"""So many rows are compared first, because most rows that are no run differ at once."""
 
 
 class UniformRun(Run):
@@ -107,6 +110,10 @@ class UniformRun(Run):
         """See :meth:`Rows.handles_at`."""
         return self.column(slot.offset, ">u4")[:, 0].astype(np.uint32)
 
+    def first_rows(self, slot: Slot) -> dict[int, int]:
+        """See :meth:`Rows.first_rows`."""
+        return {self.constants[slot]: 0} if slot in self.constants else first_rows(self.handles_at(slot))
+
     def text_sizes(self, text: JavaString) -> NDArray[np.int64]:
         """See :meth:`Rows.text_sizes`."""
         return np.full(len(self), len(text.raw))
@@ -153,6 +160,31 @@ class UniformRun(Run):
             renumbered = new[np.searchsorted(old, self.handles_at(slot))]
             records[:, slot.offset : slot.offset + 4] = renumbered[:, None].view(np.uint8)
         return records.reshape(-1).data
+
+
+def find_alike(layout: Layout, records: Records) -> tuple[int, dict[Slot, int]]:
+    """How many of the leading records have the structure of a layout, and the slots with one handle in all of them."""
+    template = np.frombuffer(layout.record, dtype=np.uint8)
+    if not len(records) or ((records[0] ^ template) & layout.structure).any():
+        return 0, {}
+    first, varies = records[0], np.zeros_like(template)
+    row, n_rows = 0, _FIRST_ROWS
+    while row < len(records):
+        differs = records[row : row + n_rows] ^ first
+        vary_here = np.bitwise_or.reduce(differs, axis=0)
+        if (vary_here & layout.structure).any():
+            n_alike = int(((differs & layout.structure) != 0).ravel().argmax()) // len(first)
+            varies |= np.bitwise_or.reduce(differs[:n_alike], axis=0)
+            row += n_alike
+            break
+        varies |= vary_here
+        row += len(differs)
+        n_rows = max(1, _BYTES_AT_ONCE // len(first))
+    offsets = {slot: slice(slot.offset, slot.offset + 4) for slot in layout.slots + layout.class_slots}
+    varying, handles = varies.tobytes(), first.tobytes()
+    return row, {
+        slot: int.from_bytes(handles[place], "big") for slot, place in offsets.items() if not any(varying[place])
+    }
 
 
 def _big_endian(handle: int) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ from her2qp.qupath.java import (
     Instance,
     Item,
     JavaString,
+    KnownClasses,
     KnownRun,
     Stream,
     read_stream,
@@ -38,6 +39,9 @@ VERSION = 3
 """Version of the format that QuPath 0.3 to 0.7 write."""
 
 END = "EOF"
+
+_CLASSES = KnownClasses()
+"""The classes of all files that this process reads: nothing here changes one."""
 
 _LEGACY_PATH = "Image path:"
 
@@ -79,7 +83,7 @@ class Document:
     @classmethod
     def from_bytes(cls, data: bytes, *, where: object = None, known: Iterable[KnownRun] = ()) -> Document:
         """Parse a file's bytes; `known` are runs that it is likely to have."""
-        return cls(read_stream(data, where=where, known=known), where=where)
+        return cls(read_stream(data, where=where, known=known, classes=_CLASSES), where=where)
 
     def to_bytes(self) -> bytes:
         """Serialize; an unchanged document gives the bytes that it was read from."""

@@ -165,7 +165,7 @@ def check_classes(classes: Iterable[ClassDesc], *, where: object = None) -> None
         form = _FORMS.get(desc.name)
         if form is None:
             continue
-        found = (desc.uid, desc.flags, _spell(desc), None if desc.parent is None else desc.parent.name)
+        found = (desc.uid, desc.flags, desc.spelling, None if desc.parent is None else desc.parent.name)
         if found != (_signed(form.uid), form.flags, form.fields, form.parent):
             raise UnsupportedDataError(
                 f"the class {desc.name} is not the one that is known of QuPath 0.3 to 0.7",
@@ -195,12 +195,6 @@ def make_class(name: str, parent: ClassDesc | None, string: Callable[[str], Java
 def parent_name(name: str) -> str | None:
     """Java's name of the superclass of a known class."""
     return _FORMS[name].parent
-
-
-def _spell(desc: ClassDesc) -> str:
-    return ", ".join(
-        f"{f.code} {f.name}" + ("" if f.signature is None else f" {f.signature.text}") for f in desc.fields
-    )
 
 
 def _signed(uid: int) -> int:

@@ -88,7 +88,7 @@ def test_a_run_goes_on_after_one_record_where_another_is_between() -> None:
     pieces = [outline(i, SHARED[i % 3], 3, 3) for i in range(30)]
     raw = container([*pieces[:20], outline(99, JavaString.of("new"), 3, 3), *pieces[20:]])
     content = read_content(raw)
-    assert [len(item) for item in content if isinstance(item, UniformRun)] == [18, 9]
+    assert [len(item) for item in content if isinstance(item, UniformRun)] == [19, 10]
     numbers = [item.get("n") for item in expand_runs(content) if isinstance(item, Instance)]
     assert numbers == [0, *range(20), 99, *range(20, 30)]
     assert write_stream(read_stream(raw).contents) == raw
