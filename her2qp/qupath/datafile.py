@@ -46,10 +46,12 @@ class DataFile:
         """
         self._signature = signature(self.path)
         data = self._bytes()
-        with ThreadPoolExecutor(1) as pool:
-            seen = pool.submit(digest, data) if to_change and self._seen is None else None
+        if not to_change or self._seen is not None:
             self._content = self._parse(data)
-        if seen is not None:
+            return self._content
+        with ThreadPoolExecutor(1) as pool:
+            seen = pool.submit(digest, data)
+            self._content = self._parse(data)
             self._seen = seen.result()
         return self._content
 

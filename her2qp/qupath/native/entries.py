@@ -8,11 +8,12 @@ edit that would change it writes it down instead (:mod:`~her2qp.qupath.native.su
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TypeAlias
 from uuid import NAMESPACE_URL, UUID, uuid5
+from weakref import ReferenceType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from her2qp.qupath import uuids
 from her2qp.qupath.java import Run
 from her2qp.qupath.native.records import Record, read_record
-from her2qp.qupath.native.values import stored_id
+from her2qp.qupath.native.values import read_metadata
 from her2qp.qupath.objects import OBJECT_ID_KEY
 
 _TOP = uuid5(NAMESPACE_URL, "her2qp:place-in-hierarchy")
@@ -37,22 +38,35 @@ class Entry:
     parent
         None for the root.
     places
-        Gives the id where the file has none.
+        Gives the id where the file has none; lives as long as the index that it belongs to.
     """
 
     record: Record
     parent: Entry | None
-    places: Places
+    places: ReferenceType[Places]
 
     @cached_property
+    def _id_and_metadata(self) -> tuple[UUID | None, dict[str, str]]:
+        return read_metadata(self.record)
+
+    @property
     def stored_id(self) -> UUID | None:
         """The id that the file gives."""
-        return stored_id(self.record)
+        return self._id_and_metadata[0]
+
+    @property
+    def metadata(self) -> dict[str, str]:
+        """Its metadata but for the id."""
+        return dict(self._id_and_metadata[1])
 
     @cached_property
     def id(self) -> UUID:
         """The object's id."""
-        return self.stored_id or self.places.ids[self][0]
+        return self.stored_id or _derived_ids(self)[0]
+
+    def singles(self) -> Iterator[Entry]:
+        """The object itself, as a run gives its rows."""
+        yield self
 
     @property
     def visible_id(self) -> UUID | None:
@@ -73,13 +87,13 @@ class RunEntry:
     parent
         Their parent.
     places
-        Gives the ids where the file has none.
+        As for :class:`Entry`.
     """
 
     run: Run
     record: Record
     parent: Entry
-    places: Places
+    places: ReferenceType[Places]
 
     @cached_property
     def stored_ids(self) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
@@ -95,7 +109,7 @@ class RunEntry:
                 ids[rows], is_stored[rows] = found, is_id & (part.text_sizes(text) == uuids.TEXT_SIZE)
             is_unclear[rows] = ~is_stored[rows] & (record.metadata is not None or record.uuid is not None)
         for row in np.flatnonzero(is_unclear).tolist():
-            one = stored_id(read_record(self.run.instance(row)))
+            one, _ = read_metadata(read_record(self.run.instance(row)))
             if one is not None:
                 ids[row], is_stored[row] = np.frombuffer(one.bytes, dtype=np.uint8), True
         return ids, is_stored
@@ -106,7 +120,7 @@ class RunEntry:
         ids, is_stored = self.stored_ids
         if not is_stored.all():
             ids = ids.copy()
-            derived = b"".join(found.bytes for found in self.places.ids[self])
+            derived = b"".join(found.bytes for found in _derived_ids(self))
             ids[~is_stored] = np.frombuffer(derived, dtype=np.uint8).reshape(-1, 16)
         return ids
 
@@ -122,6 +136,10 @@ class RunEntry:
         entry.id = UUID(bytes=self.ids[row].tobytes())
         return entry
 
+    def singles(self) -> Iterator[Entry]:
+        """Make the objects of all rows, one by one."""
+        return map(self.entry, range(len(self.run)))
+
     def rows_in(self, ids: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Which rows have one of some ids, shape (m, 16); shape (n,), bool."""
         return uuids.rows_among(self.ids, ids)
@@ -130,9 +148,18 @@ class RunEntry:
 AnyEntry: TypeAlias = Entry | RunEntry
 
 
+def _derived_ids(entry: AnyEntry) -> list[UUID]:
+    places = entry.places()
+    assert places is not None  # noqa: S101 - an entry is used with the index that it is in
+    return places.ids[entry]
+
+
 @dataclass(eq=False)
 class Places:
     """The ids of objects that carry none.
+
+    The entries refer to it weakly: a cycle would keep the memory of a file, of which there may be thousands in a row,
+    until the garbage collector comes.
 
     Parameters
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -79,7 +80,7 @@ def read_index(root: Instance) -> Index:
     """
     _expand(root.content)
     places = Places()
-    index = Index(Entry(read_record(root), None, places), places)
+    index = Index(Entry(read_record(root), None, weakref.ref(places)), places)
     seen = {id(root)}
     stack = [_children(index.root)]
     while stack:
@@ -114,14 +115,14 @@ def _children(parent: Entry) -> Iterator[AnyEntry]:
 
 
 def _run_entry(run: Run, parent: Entry) -> RunEntry:
-    for part in run.parts:
-        record = read_record(part.layout.template)
+    records = [read_record(part.layout.template) for part in run.parts]
+    for part, record in zip(run.parts, records, strict=True):
         count = part.layout.payloads[id(record.content), record.child_count[0]] + record.child_count[1]
         if part.column(count, ">i4").any():
             raise DataFileError("an object has fewer children than it says")
         if any(slot.target is node for node in record.own_nodes() for slot in part.layout.slots):
             raise _shared_measurements()
-    return RunEntry(run, read_record(run.parts[0].layout.template), parent, parent.places)
+    return RunEntry(run, records[0], parent, parent.places)
 
 
 def _shared_measurements() -> DataFileError:

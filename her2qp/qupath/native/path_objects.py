@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from her2qp.qupath.java import Instance, Item, JavaString, Value
@@ -12,10 +12,10 @@ from her2qp.qupath.native.cursor import get_primitive
 from her2qp.qupath.native.entries import Entry
 from her2qp.qupath.native.measurements import make_default_list, make_float_list
 from her2qp.qupath.native.records import COLOR, NAME, TYPES, Record
-from her2qp.qupath.native.roi_nodes import make_roi_node, read_roi
-from her2qp.qupath.native.values import Memo, integer_of, is_true, parse_id, text_of
+from her2qp.qupath.native.roi_nodes import make_roi_node, read_rois
+from her2qp.qupath.native.values import Memo, integer_of, is_true, text_of
 from her2qp.qupath.native.vocabulary import Vocabulary
-from her2qp.qupath.objects import OBJECT_ID_KEY, ObjectType, PathObject
+from her2qp.qupath.objects import OBJECT_ID_KEY, ObjectType, PathObject, Roi
 
 _CLASSES = {kind: name for name, kind in TYPES.items()}
 
@@ -23,35 +23,36 @@ _FLOAT_TYPES = (ObjectType.DETECTION, ObjectType.TILE, ObjectType.CELL)
 """Types whose measurements QuPath keeps as float32."""
 
 
-def read_object(entry: Entry, memo: Memo) -> PathObject:
-    """The value of an object that is not the root.
+def read_objects(entries: Sequence[Entry], memo: Memo) -> list[PathObject]:
+    """The values of objects that are not the root; many at once are faster than one by one.
 
     Raises
     ------
     DataFileError
-        One of its parts is damaged.
+        A part of one is damaged.
     """
+    rois = read_rois([entry.record.at(entry.record.roi) for entry in entries])
+    nuclei = read_rois([entry.record.at(entry.record.nucleus) for entry in entries])
+    return [_read_object(*parts, memo) for parts in zip(entries, rois, nuclei, strict=True)]
+
+
+def _read_object(entry: Entry, roi: Roi | None, nucleus: Roi | None, memo: Memo) -> PathObject:
     record = entry.record
     content = record.content
     assert record.type is not None and record.probability is not None and entry.parent is not None  # noqa: S101 - no root
-    metadata = {
-        key: value.text
-        for key, value in record.metadata_strings()
-        if key != OBJECT_ID_KEY or parse_id(value.text) is None
-    }
     return PathObject(
         id=entry.id,
         type=record.type,
-        roi=read_roi(record.at(record.roi)),
+        roi=roi,
         path_class=memo.path_class(record.at(record.path_class)),
         name=text_of(content[NAME]),
         color=integer_of(content[COLOR]),
         locked=is_true(record.at(record.locked)),
-        metadata=metadata,
+        metadata=entry.metadata,
         measurements=memo.measurements(record.at(record.measurements)),
         class_probability=float(get_primitive(content, record.probability, ">d")),
         parent=entry.parent.visible_id,
-        nucleus=read_roi(record.at(record.nucleus)),
+        nucleus=nucleus,
         is_missing=record.missing is not None and bool(get_primitive(content, record.missing, "?")),
     )
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -20,7 +21,7 @@ from her2qp.qupath.java import KnownRun
 from her2qp.qupath.native.cellpoints import read_cells
 from her2qp.qupath.native.document import Document, new_document
 from her2qp.qupath.native.entries import AnyEntry, Entry, RunEntry
-from her2qp.qupath.native.path_objects import read_object
+from her2qp.qupath.native.path_objects import read_objects
 from her2qp.qupath.native.records import read_record
 from her2qp.qupath.native.references import grid_cores
 from her2qp.qupath.native.surgery import apply_edit
@@ -30,6 +31,9 @@ from her2qp.qupath.native.vocabulary import Vocabulary
 from her2qp.qupath.objects import CellTable, ImageType, ObjectType, PathObject, TileTable
 from her2qp.qupath.semantics import check_builder, check_classes, check_image_type
 from her2qp.qupath.tiletables import fits_table
+
+_AT_ONCE = 256
+"""Objects that are made together."""
 
 
 class QpData:
@@ -135,24 +139,20 @@ class QpData:
     def annotations(self) -> Sequence[PathObject]:
         """All annotations, parents before children, in QuPath's order."""
         with self._naming():
-            return tuple(
-                read_object(entry, self._memo)
-                for entry in self._document.index.entries
-                if isinstance(entry, Entry) and entry.record.type is ObjectType.ANNOTATION
-            )
+            return tuple(read_objects(self._entries_of(ObjectType.ANNOTATION), self._memo))
 
     @property
     def tma_cores(self) -> Sequence[PathObject]:
         """All TMA cores, row by row."""
         with self._naming():
             order = {core: number for number, core in enumerate(grid_cores(self._document.hierarchy))}
-            entries = [
-                entry
-                for entry in self._document.index.entries
-                if isinstance(entry, Entry) and entry.record.type is ObjectType.TMA_CORE
-            ]
+            entries = self._entries_of(ObjectType.TMA_CORE)
             entries.sort(key=lambda entry: order.get(entry.record.instance, len(order)))
-            return tuple(read_object(entry, self._memo) for entry in entries)
+            return tuple(read_objects(entries, self._memo))
+
+    def _entries_of(self, kind: ObjectType) -> list[Entry]:
+        entries = self._document.index.entries
+        return [entry for entry in entries if isinstance(entry, Entry) and entry.record.type is kind]
 
     def tiles(self) -> TileTable:
         """All rectangular tile detections as arrays."""
@@ -204,7 +204,7 @@ class QpData:
     def object_at(self, entry: RunEntry, row: int) -> PathObject:
         """Make the object of one row of a run."""
         with self._naming():
-            return read_object(entry.entry(row), self._memo)
+            return read_objects((entry.entry(row),), self._memo)[0]
 
     def path_classes(self) -> set[PathClass]:
         """The classes that any object has."""
@@ -213,12 +213,13 @@ class QpData:
             return {c for entry in entries for c in classes_of(entry, self._memo) if c is not None}
 
     def _read(self, entries: Iterable[AnyEntry]) -> Iterator[PathObject]:
-        for entry in entries:
-            singles = (entry,) if isinstance(entry, Entry) else map(entry.entry, range(len(entry.run)))
-            for single in singles:
-                with self._naming():
-                    value = read_object(single, self._memo)
-                yield value
+        singles = (single for entry in entries for single in entry.singles())
+        while True:
+            with self._naming():
+                values = read_objects(tuple(islice(singles, _AT_ONCE)), self._memo)
+            if not values:
+                return
+            yield from values
 
     def count(self) -> Counter[ObjectType]:
         """Number of objects of each type, without making them."""

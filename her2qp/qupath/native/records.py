@@ -92,10 +92,10 @@ class Record:
         node = self.at(self.metadata)
         if not isinstance(node, Instance):
             return []
-        arrays = [item for item in node.content if isinstance(item, JavaArray)]
+        arrays = [item.elements for item in node.content if isinstance(item, JavaArray)]
         if len(arrays) != 2:
             raise DataFileError("a metadata map has no keys and values")
-        keys, values = (array.elements for array in arrays)
+        keys, values = arrays
         if not isinstance(keys, list) or not isinstance(values, list) or len(keys) != len(values):
             raise DataFileError("a metadata map has not as many keys as values")
         pairs = zip(keys, values, strict=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from her2qp.qupath.native import schema
 from her2qp.qupath.native.values import float_array
 from her2qp.qupath.native.wkb import read_wkb
 from her2qp.qupath.objects import ImagePlane, Roi, RoiKind
-from her2qp.qupath.rois import check_roi, ellipse, fill_nonzero, polygon_from_vertices, rectangle, vertices
+from her2qp.qupath.rois import check_roi, ellipse, fill_nonzero, polygons_from_vertices, rectangles, vertices
 
 if TYPE_CHECKING:
     from her2qp.qupath.native.vocabulary import Vocabulary
@@ -36,26 +37,50 @@ KINDS = {
 _CLASSES = {kind: name for name, kind in KINDS.items()}
 
 
+_plane = lru_cache(ImagePlane)
+"""Planes are few, and all objects on one may share it."""
+
+
 def read_roi(item: Item) -> Roi | None:
-    """The ROI of a node; None for a null.
+    """The ROI of a node; see :func:`read_rois`."""
+    return read_rois((item,))[0]
+
+
+def read_rois(items: Sequence[Item]) -> list[Roi | None]:
+    """The ROIs of many nodes, made together; None for a null.
 
     Raises
     ------
     DataFileError
-        It is of a class that is not known, or damaged.
+        One is of a class that is not known, or damaged.
     """
-    if item is None:
-        return None
-    if not isinstance(item, Instance) or item.class_name not in KINDS:
-        name = item.class_name if isinstance(item, Instance) else type(item).__name__
-        raise DataFileError(f"a ROI is of a class that is not known: {name}")
-    kind, fields = KINDS[item.class_name], item.fields()
-    try:
-        with np.errstate(invalid="ignore"):  # coordinates may be NaN
-            geometry = _read_geometry(fields, kind)
-    except (shapely.errors.ShapelyError, ValueError) as error:
-        raise DataFileError(f"a {kind} has coordinates that make no shape: {error}") from error
-    return Roi(kind, geometry, ImagePlane(_int(fields, "c"), _int(fields, "z"), _int(fields, "t")))
+    found: list[Roi | None] = [None] * len(items)
+    fields_of: dict[RoiKind, dict[int, Mapping[str, object]]] = {}
+    for number, item in enumerate(items):
+        if isinstance(item, Instance) and item.class_name in KINDS:
+            fields_of.setdefault(KINDS[item.class_name], {})[number] = item.fields()
+        elif item is not None:
+            name = item.class_name if isinstance(item, Instance) else type(item).__name__
+            raise DataFileError(f"a ROI is of a class that is not known: {name}")
+    for kind, fields in fields_of.items():
+        try:
+            with np.errstate(invalid="ignore"):  # coordinates may be NaN
+                shapes = _read_geometries(list(fields.values()), kind)
+        except (shapely.errors.ShapelyError, ValueError) as error:
+            raise DataFileError(f"a {kind} has coordinates that make no shape: {error}") from error
+        for (number, of_one), shape in zip(fields.items(), shapes, strict=True):
+            found[number] = Roi(kind, shape, _plane(_int(of_one, "c"), _int(of_one, "z"), _int(of_one, "t")))
+    return found
+
+
+def _read_geometries(fields: Sequence[Mapping[str, object]], kind: RoiKind) -> Iterable[Geometry]:
+    if kind is RoiKind.RECTANGLE:
+        return rectangles(np.array([[_double(of_one, name) for name in ("x", "y", "x2", "y2")] for of_one in fields]))
+    if kind is not RoiKind.POLYGON:
+        return [_read_geometry(of_one, kind) for of_one in fields]
+    pairs = [_same_length(of_one.get("x"), of_one.get("y")) for of_one in fields]
+    points = np.column_stack([np.concatenate(axis) for axis in zip(*pairs, strict=True)])
+    return polygons_from_vertices(points.astype(np.float64), [len(xs) for xs, _ in pairs])
 
 
 def _read_geometry(fields: Mapping[str, object], kind: RoiKind) -> Geometry:
@@ -64,28 +89,22 @@ def _read_geometry(fields: Mapping[str, object], kind: RoiKind) -> Geometry:
         if not isinstance(wkb, JavaArray) or not isinstance(wkb.elements, bytes):
             raise DataFileError("a geometry ROI has no geometry")
         return read_wkb(wkb.elements)
-    if kind in (RoiKind.RECTANGLE, RoiKind.ELLIPSE, RoiKind.LINE):
+    if kind in (RoiKind.ELLIPSE, RoiKind.LINE):
         x, y, x2, y2 = (_double(fields, name) for name in ("x", "y", "x2", "y2"))
-        if kind is RoiKind.LINE:
-            return LineString([(x, y), (x2, y2)])
-        return rectangle(x, y, x2, y2) if kind is RoiKind.RECTANGLE else ellipse(x, y, x2, y2)
+        return LineString([(x, y), (x2, y2)]) if kind is RoiKind.LINE else ellipse(x, y, x2, y2)
     if kind is RoiKind.AREA:
         return fill_nonzero(_read_rings(fields))
-    points = _points(fields.get("x"), fields.get("y"))
-    if kind is RoiKind.POLYGON:
-        return polygon_from_vertices(points)
+    points = np.column_stack(_same_length(fields.get("x"), fields.get("y"))).astype(np.float64)
     if kind is RoiKind.POLYLINE:
         return LineString(points if len(points) != 1 else np.repeat(points, 2, axis=0))
     return Point(points[0]) if len(points) == 1 else MultiPoint(points)
 
 
-def _points(x: object, y: object) -> NDArray[np.float64]:
+def _same_length(x: object, y: object) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
     xs, ys = float_array(x), float_array(y)
     if len(xs) != len(ys):
         raise DataFileError("a ROI has not as many x as y coordinates")
-    points = np.empty((len(xs), 2))
-    points[:, 0], points[:, 1] = xs, ys
-    return points
+    return xs, ys
 
 
 def _read_rings(fields: Mapping[str, object]) -> list[NDArray[np.float64]]:
@@ -94,7 +113,8 @@ def _read_rings(fields: Mapping[str, object]) -> list[NDArray[np.float64]]:
         raise DataFileError("an area ROI has no rings")
     if not isinstance(x.elements, list) or not isinstance(y.elements, list) or len(x) != len(y):
         raise DataFileError("an area ROI has not as many x as y rings")
-    return [_points(xs, ys) for xs, ys in zip(x.elements, y.elements, strict=True)]
+    pairs = [_same_length(xs, ys) for xs, ys in zip(x.elements, y.elements, strict=True)]
+    return [np.column_stack(pair).astype(np.float64) for pair in pairs]
 
 
 def _int(fields: Mapping[str, object], name: str) -> int:

@@ -54,14 +54,28 @@ def parse_id(text: str | None) -> UUID | None:
     return UUID(int=value)
 
 
-def stored_id(record: Record) -> UUID | None:
-    """The id that a path object carries; None if it carries none."""
+def read_metadata(record: Record) -> tuple[UUID | None, dict[str, str]]:
+    """The id that a path object carries, None if it carries none, and the rest of its metadata.
+
+    Raises
+    ------
+    DataFileError
+        It is damaged.
+    """
+    ids: list[UUID | None] = []
+    metadata = {}
+    for key, value in record.metadata_strings():
+        text = value.text
+        if key == OBJECT_ID_KEY:
+            ids.append(parse_id(text))
+        if key != OBJECT_ID_KEY or ids[-1] is None:
+            metadata[key] = text
     node = record.at(record.uuid)
     if isinstance(node, Instance):
         most, least = node.get("mostSigBits"), node.get("leastSigBits")
         if isinstance(most, int) and isinstance(least, int):
-            return UUID(int=(most % (1 << 64)) << 64 | least % (1 << 64))
-    return next((parse_id(v.text) for k, v in record.metadata_strings() if k == OBJECT_ID_KEY), None)
+            return UUID(int=(most % (1 << 64)) << 64 | least % (1 << 64)), metadata
+    return ids[0] if ids else None, metadata
 
 
 class Memo:

@@ -27,7 +27,8 @@ def object_bytes(raw: bytes, *, measurements: bool = True) -> dict[UUID, tuple[U
         Whether measurements belong to it.
     """
     found: dict[UUID, tuple[UUID | None, bytes]] = {}
-    for entry in Document.from_bytes(raw).index.entries:
+    index = Document.from_bytes(raw).index
+    for entry in index.entries:
         singles = [entry] if isinstance(entry, Entry) else [entry.entry(row) for row in range(len(entry.run))]
         for single in singles:
             assert single.parent is not None

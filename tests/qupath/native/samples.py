@@ -15,7 +15,7 @@ from her2qp.qupath.java.graph import walk
 from her2qp.qupath.native import schema
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.native.records import TYPES, read_record
-from her2qp.qupath.native.values import stored_id
+from her2qp.qupath.native.values import read_metadata
 from her2qp.qupath.objects import (
     DESCRIPTION_KEY,
     ImagePlane,
@@ -51,7 +51,7 @@ def without_ids(data: bytes, ids: Container[UUID]) -> bytes:
             for child in expand_runs(node.content):
                 if isinstance(child, Instance) and child.class_name in TYPES:
                     record = read_record(child)
-                    if record.metadata is not None and stored_id(record) in ids:
+                    if record.metadata is not None and read_metadata(record)[0] in ids:
                         del child.content[record.metadata]
     return write_stream(stream.contents)
 
