@@ -1,7 +1,7 @@
 """The native store beside QuPath's own reader and writer and beside paquo.
 
 Usage: ``python benchmarks/native.py [--only WORD] [--repeat 3] [--tiles 100000 1000000] [--cells 200000]
-[--cell-file FILE] [--images 1000] [--add-tiles 10000]``
+[--cell-file FILE] [--images 1000] [--scored-images 200] [--add-tiles 10000]``
 
 Each figure is the best of the repeats, measured in a process of its own, so that the peak memory (interpreter and
 input included) is its own. QuPath is measured where ``PAQUO_QUPATH_DIR`` names one, with Java started and warm;
@@ -196,16 +196,18 @@ def cell_rows(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
 
 
 def project_rows(folder: Path, options: argparse.Namespace) -> Iterator[Row]:
-    place = folder / "images"
-    apart(make_annotated_project, place, options.images, ANNOTATIONS, TILES_BESIDE)
-    theirs = in_qupath("annotations", place, options.images, 1)
-    for n in (options.images // 10, options.images):
-        listed = apart(time_annotations, place, n, options.repeat)
-        work = f"open a project, list {ANNOTATIONS} annotations of each of {n:,} images ({TILES_BESIDE} tiles beside)"
-        if n < options.images:
-            yield Row(work, listed, "", None, "")
-        else:
-            yield Row(work, listed, "paquo", theirs, "5; memory flat")
+    """Few tiles beside the annotations of many images, and as many as scoring leaves beside those of some."""
+    for n_images, n_tiles in ((options.images, TILES_BESIDE), (options.scored_images, OWN_TILES)):
+        place = folder / f"images-{n_tiles}"
+        apart(make_annotated_project, place, n_images, ANNOTATIONS, n_tiles)
+        theirs = in_qupath("annotations", place, n_images, 1)
+        for n in (n_images // 10, n_images):
+            listed = apart(time_annotations, place, n, options.repeat)
+            work = f"open a project, list {ANNOTATIONS} annotations of each of {n:,} images ({n_tiles:,} tiles beside)"
+            if n < n_images:
+                yield Row(work, listed, "", None, "")
+            else:
+                yield Row(work, listed, "paquo", theirs, "5; memory flat")
 
 
 def main() -> None:
@@ -217,6 +219,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=200_000)
     parser.add_argument("--cell-file", type=Path, help="a data.qpdata whose cells are taken over and over")
     parser.add_argument("--images", type=int, default=1_000)
+    parser.add_argument("--scored-images", type=int, default=200, help=f"images with {OWN_TILES:,} tiles")
     options = parser.parse_args()
     print("| work | her2qp, s | peak MB | beside | s | ratio | to reach |\n|---|---:|---:|---|---:|---:|---|")
     for part, rows in (("tiles", tile_rows), ("cells", cell_rows), ("images", project_rows)):

@@ -150,15 +150,16 @@ def make_cell_project(folder: Path, n: int, source: Path | None) -> int:
 
 
 def make_annotated_project(folder: Path, n_images: int, n_annotations: int, n_tiles: int) -> None:
-    """A project of many images with annotations and tiles."""
-    make_project(folder, [annotated_file(n_annotations, n_tiles)] * n_images)
+    """A project of many images with annotations and tiles, sixteen different ones in turn."""
+    files = [annotated_file(n_annotations, n_tiles, seed) for seed in range(16)]
+    make_project(folder, [files[i % len(files)] for i in range(n_images)])
 
 
-def annotated_file(n_annotations: int, n_tiles: int) -> bytes:
+def annotated_file(n_annotations: int, n_tiles: int, seed: int = 0) -> bytes:
     """A file with annotations and tiles."""
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     regions = tuple(_annotation(rng) for _ in range(n_annotations))
-    tiles = make_tiles(n_tiles, seed=1)
+    tiles = make_tiles(n_tiles, seed + 1)
     data = QpData.create(None)
     data.apply(HierarchyEdit(add_objects=regions, add_tiles=replace(tiles, parent_ids=(regions[0].id,))))
     return data.to_bytes()
