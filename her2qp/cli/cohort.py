@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from her2qp import api
+from her2qp.cli.console import say
 from her2qp.cli.guard import guarded, print_json
 from her2qp.cli.options import (
     ClassesOption,
@@ -107,7 +108,7 @@ def features(
         else:
             done = [outcome for _, outcome in run.outcomes if outcome.planned]
             tiles, computed = sum(o.planned for o in done), sum(o.added for o in done)
-            typer.echo(f"{tiles} tiles of {len(done)} images, {computed} of them computed now -> {run.store}")
+            say(f"{tiles} tiles of {len(done)} images, {computed} of them computed now -> {run.store}")
         raise typer.Exit(run.exit_code)
 
 
@@ -116,12 +117,12 @@ def _print_joined(joined: Joined, out: Path) -> None:
     document = joined.to_json()
     counts = ", ".join(f"{name}: {count}" for name, count in document["counts"].items())
     sites = "" if document["sites"] is None else f" from {document['sites']} sites"
-    typer.echo(f"{document['slides']} slides of {document['patients']} patients{sites} ({counts}) -> {out}")
+    say(f"{document['slides']} slides of {document['patients']} patients{sites} ({counts}) -> {out}")
     for left_out in joined.left_out:
-        typer.echo(f"left out {left_out.image}: {left_out.reason}", err=True)
+        say(f"left out {left_out.image}: {left_out.reason}", err=True)
     if joined.unmatched:
         shown, more = ", ".join(joined.unmatched[:10]), len(joined.unmatched) - 10
         also = f" and {more} more" if more > 0 else ""
-        typer.echo(f"{len(joined.unmatched)} labels match no image: {shown}{also}", err=True)
+        say(f"{len(joined.unmatched)} labels match no image: {shown}{also}", err=True)
     for note in joined.notes:
-        typer.echo(f"note: {note}", err=True)
+        say(f"note: {note}", err=True)

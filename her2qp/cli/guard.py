@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import typer
 
+from her2qp.cli.console import say
 from her2qp.errors import Her2qpError
 
 UNUSABLE_INPUT = 2
@@ -43,7 +44,7 @@ def guarded(*, as_json: bool = False, interrupted: str = _INTERRUPTED) -> Iterat
         where = "the output" if is_output else error.filename
         _leave(f"{where}: {error.strerror or error}", type(error).__name__, as_json and not is_output)
     except KeyboardInterrupt:
-        typer.echo(interrupted, err=True)
+        say(interrupted, err=True)
         raise typer.Exit(INTERRUPTED) from None
     except ValueError as error:
         sentence = _settings_error(error)
@@ -64,7 +65,7 @@ def _settings_error(error: ValueError) -> str | None:
 def _leave(sentence: str, kind: str, as_json: bool) -> NoReturn:
     if as_json:
         print_json({"error": sentence, "type": kind})
-    typer.echo(f"her2qp: {sentence}", err=True)
+    say(f"her2qp: {sentence}", err=True)
     raise typer.Exit(UNUSABLE_INPUT) from None
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from her2qp.cli.console import table_console
+from her2qp.cli.console import Console, table_console
 from her2qp.scoring.result import ImageOutcome, Status, spell_cores
 from her2qp.scoring.vocabulary import RESEARCH_USE
 

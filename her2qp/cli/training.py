@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from her2qp.cli.console import say
 from her2qp.cli.guard import guarded, print_json
 from her2qp.cli.options import JsonOption
 
@@ -203,7 +204,7 @@ def compare(
             print_evaluation(evaluation, evaluation.predictions.name)
         print_comparison(compared.comparison)
         if compared.report is not None:
-            typer.echo(f"Report: {compared.report}")
+            say(f"Report: {compared.report}")
 
 
 def _carry_out(verb: Literal["train", "crossval"], given: dict[str, Any]) -> None:
@@ -274,8 +275,8 @@ def _show(run: Run, as_json: bool) -> None:
     if run.external is not None:
         print_evaluation(run.external, "external cohort")
     if run.members:
-        typer.echo(f"Model:  {run.folder / 'bundle'}")
+        say(f"Model:  {run.folder / 'bundle'}")
     for page in (run.report, run.external_report):
         if page is not None:
-            typer.echo(f"Report: {page}")
+            say(f"Report: {page}")
     print_notice(run.bundle.notice)

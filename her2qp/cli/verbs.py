@@ -10,6 +10,7 @@ import typer
 
 from her2qp import api
 from her2qp.cli.cohort import cohort, features
+from her2qp.cli.console import say
 from her2qp.cli.guard import guarded, print_json
 from her2qp.cli.options import (
     Backend,
@@ -46,7 +47,7 @@ def _root(version: Annotated[bool, typer.Option("--version", help="Print the ver
     if version:
         from her2qp.provenance import her2qp_version
 
-        typer.echo(f"her2qp {her2qp_version()}")
+        say(f"her2qp {her2qp_version()}")
         raise typer.Exit
 
 
@@ -62,7 +63,7 @@ def demo(
         with ProgressMonitor() as monitor:
             made = api.demo(out, monitor=monitor)
         print_run(made.result)
-        typer.echo(f"Project: {made.project}\nReport:  {made.report}")
+        say(f"Project: {made.project}\nReport:  {made.report}")
         raise typer.Exit(made.result.exit_code)
 
 
@@ -148,7 +149,7 @@ def score(
 
             print_run(result)
             if report is not None:
-                typer.echo(f"Report: {report}")
+                say(f"Report: {report}")
         raise typer.Exit(result.exit_code)
 
 
@@ -176,7 +177,7 @@ def undo(
     """Put back the state before the last run, byte for byte; what others did since stays."""
     with guarded():
         undone = api.undo(project, run=run)
-        typer.echo(f"Undid {undone.command} run {undone.run}: its changes are gone from {len(undone.files)} files.")
+        say(f"Undid {undone.command} run {undone.run}: its changes are gone from {len(undone.files)} files.")
 
 
 @app.command()
@@ -195,9 +196,9 @@ def export(
     with guarded():
         exchanged = api.export_objects(project, out, format=format.value, images=image or ())
         for file, count in exchanged.files:
-            typer.echo(f"{count} objects -> {file}")
+            say(f"{count} object{'s' * (count != 1)} -> {file}")
         for problem in exchanged.problems:
-            typer.echo(f"her2qp: {problem}", err=True)
+            say(f"her2qp: {problem}", err=True)
         raise typer.Exit(1 if exchanged.problems else 0)
 
 
@@ -212,7 +213,7 @@ def import_(
     """Add the objects of a GeoJSON file to an image; what is there already stays."""
     with guarded():
         count = api.import_objects(project, file, image=image, backend=backend.value, wait_s=wait)
-        typer.echo(f"Added {count} objects to {image}.")
+        say(f"Added {count} object{'s' * (count != 1)} to {image}.")
 
 
 for verb in (cohort, features, train, crossval, evaluate, compare):

@@ -322,3 +322,19 @@ def test_an_error_is_json_where_json_was_asked_for(example: Path) -> None:
     done = run("score", example / "nowhere", "--json")
     assert done.returncode == 2
     assert set(json.loads(done.stdout)) == {"error", "type"}
+
+
+def test_a_name_that_a_terminal_would_obey(example: Path) -> None:
+    edit_json(qpproj(example), lambda project: project["images"][0].update(imageName="\x1b]0;mine\x07\x9b31mname"))
+    for words in (
+        ("inspect", example / "project"),
+        ("score", example / "project", "--image", "\x1b[2J"),
+        ("score", example / "project", "--dry-run"),
+        ("export", example / "project", example / "objects"),
+        ("clear", example / "project"),
+        ("import", example / "project", example / "none.geojson", "--image", "\x9bname"),
+    ):
+        done = run(*words)
+        text = done.stdout + done.stderr
+        assert "name" in text or "2J" in text
+        assert not set(text) & {*map(chr, range(0x0A)), *map(chr, range(0x0E, 0x20)), *map(chr, range(0x7F, 0xA0))}
