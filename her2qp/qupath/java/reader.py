@@ -93,8 +93,7 @@ class StreamReader(ClassReader):
                     if missing:
                         break
                 else:
-                    begin = start
-                    values, missing, steps, parts, start = stack.pop()
+                    begin, (values, missing, steps, parts, start) = start, stack.pop()
                     if missing < 0 and take_run is not None and position < end and data[position] == TC_OBJECT:
                         position += take_run(values, begin, position)
             if position >= end:

@@ -146,13 +146,12 @@ class QpData:
         """All TMA cores, row by row."""
         with self._naming():
             order = {core: number for number, core in enumerate(grid_cores(self._document.hierarchy))}
-            entries = self._entries_of(ObjectType.TMA_CORE)
-            entries.sort(key=lambda entry: order.get(entry.record.instance, len(order)))
-            return tuple(read_objects(entries, self._memo))
+            cores = self._entries_of(ObjectType.TMA_CORE)
+            cores.sort(key=lambda core: order.get(core.record.instance, len(order)))
+            return tuple(read_objects(cores, self._memo))
 
     def _entries_of(self, kind: ObjectType) -> list[Entry]:
-        entries = self._document.index.entries
-        return [entry for entry in entries if isinstance(entry, Entry) and entry.record.type is kind]
+        return [one for one in self._document.index.entries if isinstance(one, Entry) and one.record.type is kind]
 
     def tiles(self) -> TileTable:
         """All rectangular tile detections as arrays."""
