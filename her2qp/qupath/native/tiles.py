@@ -93,12 +93,15 @@ def rows_with_more(entry: RunEntry) -> NDArray[np.bool_]:
     roi = record.at(record.roi)
     if not isinstance(roi, Instance) or not isinstance(run, UniformRun) or record.probability is None:
         return np.zeros(len(run), dtype=np.bool_)
-    named = (record.content[NAME], record.content[COLOR]) != (None, None) or len(record.metadata_strings()) > 1
+    metadata = dict(record.metadata_strings())
+    named = (record.content[NAME], record.content[COLOR]) != (None, None) or len(metadata) > 1
     locks, lock_index = _targets(run, record.at(record.locked))
     more = np.array([named or is_true(lock) for lock in locks])[lock_index]
     plane, start = ImagePlane(), run.layout.payloads[roi.parts[0]]
     for offset, value in ((_C, plane.c), (_T, plane.t), (_Z, plane.z)):
         more |= run.column(start + offset, ">i4")[:, 0] != value
+    if OBJECT_ID_KEY in metadata:
+        more |= ~entry.stored_ids[1]  # where it is no id, it is metadata like any other
     item, offset = record.probability
     probability = run.column(run.layout.payloads[id(record.content), item] + offset, ">f8")
     return more | ~np.isnan(probability[:, 0].astype(np.float64))
