@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -97,7 +98,16 @@ def test_an_error_in_a_worker_is_the_sentence_that_it_would_be_here(lab: Path, t
     assert said[0] == said[1] and "no longer finite" in said[0]
 
 
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """Started in the background, this process ignores Ctrl-C, and so would all that it starts."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="looks for processes as Linux lists them")
+@pytest.mark.usefixtures("heeds_interrupts")
 @pytest.mark.parametrize("how", ["Ctrl-C", "killed"])
 def test_workers_end_with_the_process_that_started_them(how: str, lab: Path, tmp_path: Path) -> None:
     (tmp_path / "run.yaml").write_text(config_of(lab, tmp_path / "run", fit=FOREVER, workers=2).to_yaml())
