@@ -238,17 +238,7 @@ def read_config(path: str | Path, **overriding: Any) -> TrainingConfig:
 def read_cohort_settings(path: str | Path, **overriding: Any) -> CohortSettings:
     """Read which slides to judge: a file of what stands under ``external`` in a configuration.
 
-    Parameters
-    ----------
-    path
-        A YAML file. Relative paths in it are taken from its folder.
-    **overriding
-        Fields that count in place of those of the file; mappings are merged.
-
-    Raises
-    ------
-    TrainingError
-        The file cannot be read, or a field is wrong, unknown or missing; the message names field and line.
+    Parameters and errors are those of :func:`read_config`.
     """
     file = YamlFile.read(Path(path))
     return file.validate(CohortSettings, overriding, context=file.path.absolute().parent)

@@ -66,10 +66,11 @@ def _batches(objects: Iterable[PathObject], tiles: TileTable | None) -> Iterator
     for obj in objects:
         if obj.type is ObjectType.TILE:
             tiles_before.add(obj.id)
-        parent = next_above.get(obj.parent, obj.parent)
-        feature = encode_object(dataclasses.replace(obj, parent=parent))
+        if obj.parent in next_above:
+            obj = dataclasses.replace(obj, parent=next_above[obj.parent])
+        feature = encode_object(obj)
         if feature is None:
-            next_above[obj.id] = parent
+            next_above[obj.id] = obj.parent
             _LOG.warning("object %s is left out of the GeoJSON: it has no shape that QuPath could read", obj.id)
         else:
             yield [dump(feature)]
