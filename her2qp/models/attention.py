@@ -16,8 +16,9 @@ from torch import Tensor
 
 from her2qp.models.bag import BagBatch
 from her2qp.models.kernel_attention import GaussianAttention
-from her2qp.models.neighbourhoods import Layout, sizes
+from her2qp.models.neighbourhoods import Layout, Run, sizes
 from her2qp.models.pooling import bag_sums
+from her2qp.models.steps import side_by_side
 
 Readout = Literal["two_hop", "all_exits"]
 
@@ -45,14 +46,20 @@ class KernelReading:
     attention: GaussianAttention
 
     def trace(self, kernel_weights: Tensor, layout: Layout) -> Tensor:
-        """Follow weights on kernels (k,) back to the tiles (n,) of a layout."""
-        return torch.cat(
-            [
-                self.attention.trace(piece, kernel_weights, self.queries, keys, self.log_mass)
-                for number, run in enumerate(layout.runs)
-                for piece, keys in zip(run, torch.split(self.keys(number), sizes(run), dim=1), strict=True)
-            ]
-        )
+        """Follow weights on kernels (k,) back to the tiles (n,) of a layout; without a gradient."""
+
+        @torch.no_grad()
+        def trace_run(numbered: tuple[int, Run]) -> Tensor:
+            number, run = numbered
+            pieces = zip(run, torch.split(self.keys(number), sizes(run), dim=1), strict=True)
+            return torch.cat(
+                [
+                    self.attention.trace(piece, kernel_weights, self.queries, keys, self.log_mass)
+                    for piece, keys in pieces
+                ]
+            )
+
+        return torch.cat(list(side_by_side(trace_run, list(enumerate(layout.runs)), kernel_weights.device)))
 
 
 def read_out(

@@ -13,10 +13,10 @@ from torch.nn.functional import linear
 from her2qp.models.attention import KernelReading
 from her2qp.models.dropout import Dropout
 from her2qp.models.kernel_attention import Gathered, GaussianAttention, merge
-from her2qp.models.memory import run_step
 from her2qp.models.neighbourhoods import Layout, Run, sizes
 from her2qp.models.pooling import segment_softmax, segment_sums
 from her2qp.models.precision import full_precision
+from her2qp.models.steps import in_steps
 
 
 class Tokens(NamedTuple):
@@ -105,14 +105,10 @@ class KernelAttentionBlock(nn.Module):
         """
         kernels = self.norm(tokens.kernels)
         heads = self._kernel_heads(kernels)
-        updated: list[Tensor] = []
-        parts: list[Gathered] = []
-        for tiles, run in zip(tokens.tiles, layout.runs, strict=True):
-            step = partial(self._step, run, attention, tiles_go_on)
-            new_tiles, *part = run_step(step, tiles, *heads, tiles=len(layout.order), reentrant=True)
-            updated.append(new_tiles)
-            parts.append(Gathered(*part))
-        whole = merge(parts)
+        steps = [partial(self._step, run, attention, tiles_go_on) for run in layout.runs]
+        results = in_steps(self, steps, tokens.tiles, heads)
+        updated = [new_tiles for new_tiles, *_ in results]
+        whole = merge([Gathered(*part) for _, *part in results])
         class_tokens, weights = self._read_kernels(tokens.class_tokens, heads, bag_of_kernel)
         base = kernels if self.residual == "normed" else tokens.kernels
         read = _join_heads(whole.sums / whole.mass[..., None])

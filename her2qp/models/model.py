@@ -18,7 +18,7 @@ from torch.nn.functional import cross_entropy
 from her2qp.errors import ModelError
 from her2qp.models.bag import Bag, BagBatch, collate, singletons
 from her2qp.models.heads import HeadKind
-from her2qp.models.memory import TILES_A_STEP, run_step
+from her2qp.models.steps import TILES_A_STEP, in_steps
 
 SINGLETONS_AT_ONCE = 1024
 """Tiles that go through a model together when each is judged by itself."""
@@ -111,10 +111,10 @@ class Model(nn.Module, ABC):
     def embed(self, batch: BagBatch) -> Tensor:
         """Standardise and embed the features of a batch, shape (n, w)."""
         parts = torch.split(batch.features, TILES_A_STEP)
-        return torch.cat([run_step(self._embed_part, part, tiles=len(batch.features)) for part in parts])
+        return torch.cat([embedded for (embedded,) in in_steps(self, [self._embed_part] * len(parts), parts)])
 
-    def _embed_part(self, features: Tensor) -> Tensor:
-        return self.embed_standardised((features - self.feature_mean).div_(self.feature_std))
+    def _embed_part(self, features: Tensor) -> tuple[Tensor]:
+        return (self.embed_standardised((features - self.feature_mean).div_(self.feature_std)),)
 
     def forward(self, batch: BagBatch) -> Tensor:
         """Logits of a batch, shape (b, c)."""

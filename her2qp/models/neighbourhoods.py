@@ -17,7 +17,7 @@ from scipy.spatial import cKDTree
 from torch import Tensor
 
 from her2qp.models.bag import BagBatch
-from her2qp.models.memory import TILES_A_STEP
+from her2qp.models.steps import TILES_A_STEP
 
 Points = NDArray[np.float32]
 Rows = NDArray[np.intp]
@@ -28,13 +28,13 @@ TILES_AT_ONCE = 512
 SMALL_BAGS = 64
 """Bags that have no more tiles than this together share a piece, with weights of 0 between them."""
 
-NEGLIGIBLE = 10.0
-"""A key this much farther than the nearest, as the difference of d²/2σ², is left out: beyond 4.5 σ.
+NEGLIGIBLE = 9.2
+"""A key this much farther than the nearest, as the difference of d²/2σ², is left out: beyond 4.3 σ.
 
-The Gaussian gives it less than 5e-5 of the nearest key's weight, and where tissue covers the plane, that is the share
-of all that is left out together. Inside a softmax, scores that are higher by R there raise it to at most exp(R - 10).
-Logits move by less, for what is left out differs little from what is not: by 3e-7 in a new model, and by 3e-5 if its
-scores are made sixteen times as large, so that they differ by more than 20.
+The Gaussian gives it less than 1e-4 of the nearest key's weight, and where tissue covers the plane, that is the share
+of all that is left out together. Inside a softmax, scores that are higher by R there raise it to at most exp(R - 9.2).
+Logits move by less, for what is left out differs little from what is not: by 3e-7 in a new model, and by 9e-6 if its
+scores are made sixteen times as large; attention by 2e-5 and 1e-4 of its highest (slides of 16,384 tiles).
 """
 
 
@@ -171,8 +171,9 @@ def _cut(tiles_um: Points, anchors_um: Points) -> Iterator[tuple[Rows, Rows, NDA
     if len(tiles_um) <= TILES_AT_ONCE:
         yield np.arange(len(tiles_um)), np.arange(len(anchors_um)), np.zeros(len(anchors_um))
         return
-    to_kernel = cKDTree(anchors_um).query(tiles_um)[0] ** 2
-    to_tile = cKDTree(tiles_um).query(anchors_um)[0] ** 2
+    threads = torch.get_num_threads()
+    to_kernel = cKDTree(anchors_um).query(tiles_um, workers=threads)[0] ** 2
+    to_tile = cKDTree(tiles_um).query(anchors_um, workers=threads)[0] ** 2
     # Columns by themselves: numpy finds the ends of contiguous values many times faster.
     columns = np.ascontiguousarray(tiles_um.T)
     for rows in _halve(columns, np.arange(len(tiles_um))):

@@ -13,7 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import erf, softmax
 
-from her2qp.models import memory, neighbourhoods
+from her2qp.models import neighbourhoods, steps
 from her2qp.models.bag import Bag
 from her2qp.models.kat import KAT, KATConfig
 
@@ -174,7 +174,7 @@ def test_pieces_give_what_the_whole_gives(
     whole, whole_evidence = model.judge(bag), model.explain(bag).evidence
     monkeypatch.setattr(neighbourhoods, "TILES_AT_ONCE", 10)
     monkeypatch.setattr(neighbourhoods, "TILES_A_STEP", 20)
-    monkeypatch.setattr(memory, "REMEMBERED", 0)
+    monkeypatch.setattr(steps, "REMEMBERED", 0)
     for one, other in zip(model.judge(bag), whole, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6)
     np.testing.assert_allclose(model.explain(bag).evidence, whole_evidence, rtol=1e-3, atol=1e-6)

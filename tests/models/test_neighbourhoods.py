@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from her2qp.models import memory, neighbourhoods
+from her2qp.models import neighbourhoods, steps
 from her2qp.models.bag import Bag, collate
 from her2qp.models.kat import KAT
 from her2qp.models.neighbourhoods import SMALL_BAGS, lay_out
@@ -54,7 +54,7 @@ def test_near_kernels_stand_for_all(
 ) -> None:
     monkeypatch.setattr(neighbourhoods, "TILES_AT_ONCE", 64)
     monkeypatch.setattr(neighbourhoods, "TILES_A_STEP", 500)
-    monkeypatch.setattr(memory, "REMEMBERED", 1000)
+    monkeypatch.setattr(steps, "REMEMBERED", 1000)
     model = make_kat(mask_mode=mask_mode, residual="pre", readout="all_exits")
     bag = model.prepare(make_bag(3000))
     # Tissue of which every anchor was dropped: its tiles read the nearest there is, however far.
@@ -71,7 +71,7 @@ def test_near_kernels_stand_for_all(
 
     local = outcome()
     monkeypatch.setattr(neighbourhoods, "NEGLIGIBLE", np.inf)
-    monkeypatch.setattr(memory, "REMEMBERED", 10_000)
+    monkeypatch.setattr(steps, "REMEMBERED", 10_000)
     for found, dense in zip(local, outcome(), strict=True):
         assert (found - dense).abs().max() < 1e-4 * dense.abs().max()
 
@@ -98,7 +98,7 @@ def test_what_training_keeps_of_large_slides_grows_with_their_tiles(
         return sum(storage.nbytes() for storage in storages.values())
 
     everything = kept(4000)
-    monkeypatch.setattr(memory, "REMEMBERED", 0)
+    monkeypatch.setattr(steps, "REMEMBERED", 0)
     small, large = kept(2000), kept(4000)
     assert large < 2.1 * small
     assert large < everything / 5
