@@ -82,7 +82,9 @@ class Run:
 
 
 def train(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
-    """Train models on all patients; each fold stops the training of one of them, and none is judged.
+    """Train models on all patients; each fold stops the training of one of them.
+
+    None is judged on these patients; on an external cohort all are judged together, if there is one.
 
     Parameters
     ----------
@@ -108,12 +110,14 @@ def train(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
     data = _load(config, watched, config.protocol.folds)
     groups = [training_group(config.protocol, data.cases)]
     check_classes(data.cases, groups[0])
+    external = None if config.external is None else _load_external(config.external, data.features, data.cases, watched)
     with RunFolder.opened("train", config, data) as folder:
         assigned = _assign(config, data, groups, folder)
         data, workers = _shared(config, data, assigned, folder)
         (members,) = _train_groups(assigned, data, workers, watched)
-        bundle = _bundle(config, data, members, folder, "It was not judged: all patients took part in the training.")
-    return Run(config.output, bundle, tuple(members))
+        bundle = _bundle(config, data, members, folder, "It was not judged on its cohort: all patients trained it.")
+        run = Run(config.output, bundle, tuple(members))
+        return run if external is None else _judge_external(run, config, external, data.cases, watched)
 
 
 def crossval(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
@@ -158,14 +162,7 @@ def crossval(config: TrainingConfig, monitor: Monitor | None = None) -> Run:
         bundle = _bundle(config, data, members, folder, _results(config, judged))
         report = judged.write(folder.path, "evaluation", bundle.notice)
         run = Run(config.output, bundle, tuple(members), judged.evaluation, report)
-        if external is None:
-            return run
-        watched.step("Judging the models together on the external cohort")
-        clinical = tuple(name for name in config.judging.clinical if name in external.cases.covariates)
-        judging = config.judging.model_copy(update={"clinical": clinical})
-        judged = judge_cohort(bundle, external, judging, known)
-        page = judged.write(folder.path, "external", bundle.notice)
-    return replace(run, external=judged.evaluation, external_report=page)
+        return run if external is None else _judge_external(run, config, external, known, watched)
 
 
 def evaluate_bundle(
@@ -255,6 +252,15 @@ def _load_external(settings: CohortSettings, features: FeatureSpec, known: Cases
     nothing_said = np.full((len(data), len(data.cases.classes)), 1 / len(data.cases.classes))
     Evidence(training=known).must_fit(data.cases.judged(nothing_said, "external cohort"))
     return data
+
+
+def _judge_external(run: Run, config: TrainingConfig, external: LabelledBags, known: Cases, monitor: Monitor) -> Run:
+    monitor.step("Judging the models together on the external cohort")
+    clinical = tuple(name for name in config.judging.clinical if name in external.cases.covariates)
+    judging = config.judging.model_copy(update={"clinical": clinical})
+    judged = judge_cohort(run.bundle, external, judging, known)
+    page = judged.write(run.folder, "external", run.bundle.notice)
+    return replace(run, external=judged.evaluation, external_report=page)
 
 
 def _assign(config: TrainingConfig, data: LabelledBags, groups: Groups, folder: RunFolder) -> list[list[Assignment]]:

@@ -212,6 +212,22 @@ def test_train_leaves_a_bundle_and_claims_nothing(lab: Path, tmp_path: Path) -> 
     assert done.returncode == 2 and "no run that was judged" in done.stderr
 
 
+def test_train_judges_its_models_on_the_external_cohort(lab: Path, tmp_path: Path) -> None:
+    make_cohort(tmp_path / "other", 16, seed=3, prefix="X")
+    external = {"cohort": "other/cohort.csv", "features": "other/features"}
+    (tmp_path / "run.yaml").write_text(yaml.safe_dump({**yaml.safe_load(SETTINGS), "external": external}))
+    options = ("--features", lab / "features", "--config", tmp_path / "run.yaml", "--epochs", 2)
+    done = run("train", lab / "cohort.csv", *options, "--out", tmp_path / "run", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["evaluation"] is None and document["external"]["cases"] == 16
+    assert document["external"]["baselines"] and Path(document["external_report"]).is_file()
+    make_cohort(tmp_path / "other", 16, seed=3, prefix="P")
+    done = run("train", lab / "cohort.csv", *options, "--out", tmp_path / "again")
+    assert done.returncode == 2 and "16 of the judged patients are among the training cases" in done.stderr
+    assert not (tmp_path / "again").exists()
+
+
 def relabel(lab: Path, change: Callable[[int, str], str], patients: dict[int, str] | None = None) -> None:
     rows = rows_of(lab / "cohort.csv")
     for number, row in enumerate(rows):
