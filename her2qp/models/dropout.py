@@ -33,7 +33,10 @@ def drawing_from(seed: int | None, device: torch.device) -> Iterator[None]:
 
 
 class Dropout(nn.Dropout):
-    """Dropout whose rate is rounded to a multiple of 1/256; what is kept is scaled by what that leaves."""
+    """Dropout that can draw from a generator of its thread (:func:`drawing_from`).
+
+    On a CPU its rate is rounded to a multiple of 1/256; what is kept is scaled by what that leaves.
+    """
 
     def forward(self, values: Tensor) -> Tensor:
         """Drop values at random in training."""

@@ -34,7 +34,8 @@ def in_steps(
 ) -> list[Results]:
     """Call a function for each part of a batch's tiles.
 
-    What dropout draws does not depend on the number of threads.
+    Gradients reach the parts, what is shared and the weights. What dropout draws does not depend on the number of
+    threads.
 
     Parameters
     ----------
@@ -46,6 +47,10 @@ def in_steps(
         Tiles of each part, shape (t, ...).
     shared
         What all functions read besides.
+
+    Returns
+    -------
+    What each function made, in the order of the parts.
     """
     learning = torch.is_grad_enabled()
     if learning and sum(map(len, parts)) <= REMEMBERED:

@@ -15,6 +15,7 @@ from her2qp.qupath.java.knownruns import KnownRun
 from her2qp.qupath.java.mixedruns import MixedRun
 from her2qp.qupath.java.protocol import TC_OBJECT, TC_REFERENCE
 from her2qp.qupath.java.runs import Layout, Run, read_record
+from her2qp.qupath.java.skippedrun import SkippedRun
 from her2qp.qupath.java.tracing import trace_layout
 from her2qp.qupath.java.uniformruns import UniformRun, find_alike
 
@@ -85,7 +86,7 @@ class RunFinder:
         if run is None or (isinstance(run, MixedRun) and run.is_uniform and not self._has_heads_every(size, head, end)):
             return 0  # after one record more, those of one length are taken for a uniform run
         content.append(run)
-        self._handles.skip(run, content)
+        self._handles.skip(SkippedRun(run, content))
         return run.n_bytes
 
     def _known_run(self, start: int) -> MixedRun | None:
