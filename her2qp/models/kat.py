@@ -7,6 +7,7 @@ gather from the tiles around them, hand back to them, and are all that the class
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Literal, cast
@@ -127,14 +128,17 @@ class KAT(Model):
 
     def classify(self, tiles: Tensor, batch: BagBatch) -> Tensor:
         """Logits (b, c) from tile tokens (n, w)."""
-        return self._run(tiles, batch, lay_out(batch))[0]
+        # Of all blocks but the last, what was read is forgotten: it holds their tiles.
+        ((tokens, *_),) = deque(self._blocks(tiles, batch, lay_out(batch)), maxlen=1)
+        return self._conclude(tokens, batch)[0]
 
     def classify_with_attention(self, tiles: Tensor, batch: BagBatch) -> tuple[Tensor, Tensor]:
         """Logits (b, c), and attention (n,) by the configured read-out."""
         layout = lay_out(batch)
-        logits, readings, exits = self._run(tiles, batch, layout)
+        tokens, readings, exits = zip(*self._blocks(tiles, batch, layout), strict=True)
+        logits, last_exit = self._conclude(tokens[-1], batch)
         with full_precision(tiles):
-            return logits, read_out(self.config.readout, readings, exits, batch, layout)
+            return logits, read_out(self.config.readout, readings, [*exits, last_exit], batch, layout)
 
     def loss(self, logits: Tensor, labels: Tensor, batch: BagBatch) -> Tensor:
         """Cross-entropy, and in training the kernel contrastive term of two thinned views, if there is one."""
@@ -157,13 +161,10 @@ class KAT(Model):
         follower.load_state_dict(self.state_dict())
         return KernelContrast(follower, self.config.width, self.config.dropout, self.config.contrast_momentum)
 
-    def _run(self, tiles: Tensor, batch: BagBatch, layout: Layout) -> tuple[Tensor, list[KernelReading], list[Tensor]]:
-        steps = list(self._blocks(tiles, batch, layout))
-        tokens, *_ = steps[-1]
-        last = cast(KernelAttentionBlock, self.blocks[-1])
-        class_tokens, weights = last.conclude(tokens, batch.bag_of_anchor)
-        exits = [*(weights for *_, weights in steps), weights]
-        return self.head(class_tokens), [reading for _, reading, _ in steps], exits
+    def _conclude(self, tokens: Tokens, batch: BagBatch) -> tuple[Tensor, Tensor]:
+        """Logits, and what the class tokens of the last block read from the kernels."""
+        class_tokens, weights = cast(KernelAttentionBlock, self.blocks[-1]).conclude(tokens, batch.bag_of_anchor)
+        return self.head(class_tokens), weights
 
     def _blocks(self, tiles: Tensor, batch: BagBatch, layout: Layout) -> Iterator[tuple[Tokens, KernelReading, Tensor]]:
         """What each block but the last makes of the tokens, and what was read in it."""
