@@ -73,7 +73,7 @@ class Layout:
         """The handle in a slot of the template's record."""
         return int.from_bytes(self.record[slot.offset : slot.offset + 4], "big")
 
-    def slot_of(self, target: Node | None) -> Slot | None:
+    def slot_of(self, target: object) -> Slot | None:
         """The only slot that refers to `target` in the template; None if there is none or more than one."""
         slots = [slot for slot in self.slots if slot.target is target]
         return slots[0] if len(slots) == 1 else None

@@ -165,7 +165,7 @@ def _value_columns(run: UniformRun, measurements: Instance) -> NDArray[np.generi
 
 def _targets(rows: Rows, node: object) -> tuple[list[Instance | None], NDArray[np.intp]]:
     """What the rows refer to where the template refers to `node`, and each row's number among that, shape (n,)."""
-    slot = rows.layout.slot_of(node) if isinstance(node, Instance) else None
+    slot = rows.layout.slot_of(node)
     if slot is None:
         return [node if isinstance(node, Instance) else None], np.zeros(len(rows.numbers), dtype=np.intp)
     handles = rows.handles_at(slot)

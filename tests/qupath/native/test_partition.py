@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from uuid import UUID
 
 from qupath.native.samples import empty_data, tile_table
 
+from her2qp.errors import DataFileError
 from her2qp.qupath.edits import HierarchyEdit
 from her2qp.qupath.native.qpdata import QpData
 from her2qp.qupath.tiletables import objects_of
@@ -37,3 +39,23 @@ def test_a_tile_whose_id_is_none_keeps_it_as_metadata_also_among_others() -> Non
     damaged = b"?" + written[1:]
     data = QpData.from_bytes(data.to_bytes().replace(written, damaged))
     assert [obj.metadata for obj in data.tiles_with_more()] == [{"Object ID": damaged.decode()}]
+
+
+def test_a_damaged_reference_is_read_alike_in_a_row_and_in_an_object() -> None:
+    data = empty_data()
+    data.apply(HierarchyEdit(add_tiles=tile_table(40)))
+    raw = data.to_bytes()
+    references = [match.span() for match in re.finditer(rb"\x71\x00\x7e..", raw, re.DOTALL)]
+    read = 0
+    for start, stop in references[72:96]:
+        for number in range(10):
+            handle = b"\x71\x00\x7e" + number.to_bytes(2, "big")
+            try:
+                damaged = QpData.from_bytes(raw[:start] + handle + raw[stop:])
+                rows = {obj.id: obj.path_class for obj in objects_of(damaged.tiles())}
+                beside = {obj.id: obj.path_class for obj in damaged.objects()}
+            except DataFileError:
+                continue
+            read += 1
+            assert rows == {name: beside[name] for name in rows}
+    assert read > 20
